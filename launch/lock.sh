@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Resolve the extras of pyproject.toml into the locks under docker/. Run after a change of the dependencies.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+uv=${UV:-uv}
+common=(--python-version 3.12 --python-platform x86_64-manylinux_2_35 --generate-hashes
+        --no-emit-index-url --custom-compile-command ./launch/lock.sh --quiet)
+
+"$uv" pip compile pyproject.toml --extra rehearsal --extra dev --extra bench \
+  --override docker/overrides-rehearsal.txt "${common[@]}" -o docker/constraints-rehearsal.txt "$@"
+"$uv" pip compile pyproject.toml --extra gpu "${common[@]}" -o docker/constraints-gpu.txt "$@"

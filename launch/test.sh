@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Set up, check style and types, then run the tests. Arguments go to pytest:
+#   ./launch/test.sh -m slow            the longer checks
+#   ./launch/test.sh tests/unit -k moe  some of them
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+./launch/setup.sh
+source "${MAGIC_VENV:-.venv}/bin/activate"
+export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
+
+ruff check .
+ruff format --check .
+mypy
+case " $* " in
+  *" -m "*) exec pytest "$@" ;;
+  *) exec pytest -m "not slow and not gpu" "$@" ;;
+esac
