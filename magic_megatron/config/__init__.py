@@ -1,0 +1,1 @@
+"""What the recipes of training hold, as frozen dataclasses; and the algebra of parallel layouts."""

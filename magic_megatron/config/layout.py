@@ -1,0 +1,94 @@
+"""Layout algebra: world = tp · pp · cp · dp, and on the expert side world = etp · ep · pp · expert-dp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from magic_megatron.config.model import ModelConfig
+from recipes.command import InputError
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """One entry of ``recipes/parallel``. ``sequence_parallel=None`` means: on when tp > 1."""
+
+    tp: int
+    pp: int
+    cp: int
+    ep: int
+    etp: int
+    sequence_parallel: bool | None
+
+    @property
+    def uses_sequence_parallel(self) -> bool:
+        return self.tp > 1 if self.sequence_parallel is None else self.sequence_parallel
+
+
+def data_parallel_size(parallel: ParallelConfig, world_size: int) -> int:
+    """Number of model replicas (dp).
+
+    Raises:
+        InputError: a size below 1, or a world that one side of the layout doesn't divide.
+    """
+    for key in ("tp", "pp", "cp", "ep", "etp"):
+        if getattr(parallel, key) < 1:
+            raise InputError(f"parallel.{key}={getattr(parallel, key)}: must be at least 1; try parallel.{key}=1")
+    dense = parallel.tp * parallel.pp * parallel.cp
+    if world_size % dense:
+        raise InputError(
+            f"world size {world_size}: must be a multiple of tp·pp·cp = {parallel.tp}·{parallel.pp}·{parallel.cp}"
+            f" = {dense}; start {_next_multiple(world_size, dense)} processes, or lower one of them"
+        )
+    expert = parallel.etp * parallel.ep * parallel.pp
+    if world_size % expert:
+        raise InputError(
+            f"parallel.ep={parallel.ep}: etp·ep·pp = {parallel.etp}·{parallel.ep}·{parallel.pp} = {expert} must divide"
+            f" the world size {world_size}; try {_choices('ep', world_size // (parallel.etp * parallel.pp))}"
+        )
+    return world_size // dense
+
+
+def check_model_fits(parallel: ParallelConfig, model: ModelConfig, sequence_length: int) -> None:
+    """Heads, layers, experts, vocabulary and sequence must split evenly.
+
+    Raises:
+        InputError: naming the first key that doesn't divide, with values that do.
+    """
+    tp, pp, cp, ep = parallel.tp, parallel.pp, parallel.cp, parallel.ep
+    if model.num_attention_heads % tp or model.num_key_value_heads % tp:
+        raise InputError(
+            f"parallel.tp={tp}: {model.name} has {model.num_attention_heads} attention heads in"
+            f" {model.num_key_value_heads} key-value groups, both must divide by tp; try"
+            f" {_choices('tp', model.num_key_value_heads)}"
+        )
+    if model.num_hidden_layers % pp:
+        raise InputError(
+            f"parallel.pp={pp}: {model.name} has {model.num_hidden_layers} layers, which must divide by pp; try"
+            f" {_choices('pp', model.num_hidden_layers)}"
+        )
+    if model.is_moe and model.num_experts % ep:
+        raise InputError(
+            f"parallel.ep={ep}: {model.name} has {model.num_experts} experts, which must divide by ep; try"
+            f" {_choices('ep', model.num_experts)}"
+        )
+    if not model.is_moe and ep > 1:
+        raise InputError(f"parallel.ep={ep}: {model.name} is dense, it has no experts to spread; use parallel.ep=1")
+    if model.vocab_size is not None and model.vocab_size % tp:
+        raise InputError(f"parallel.tp={tp}: the vocabulary of {model.vocab_size} must divide by tp")
+    unit = (2 * cp if cp > 1 else 1) * (tp if parallel.uses_sequence_parallel else 1)
+    if sequence_length % unit:
+        raise InputError(
+            f"parallel.cp={cp}: sequence length {sequence_length} must divide by 2·cp·tp={unit} (2·cp for the zigzag"
+            f" chunks, tp under sequence parallel); try data.sequence_length={_next_multiple(sequence_length, unit)}"
+        )
+
+
+def _next_multiple(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+def _choices(key: str, number: int) -> str:
+    """``ep=1, ep=2 or ep=4``: the divisors of ``number``, at most four of them."""
+    divisors = [d for d in range(1, number + 1) if number % d == 0][:4]
+    named = [f"parallel.{key}={d}" for d in divisors]
+    return named[0] if len(named) == 1 else ", ".join(named[:-1]) + " or " + named[-1]
