@@ -1,0 +1,24 @@
+"""``torchrun … -m magic_megatron.sft``: supervised fine-tuning on Megatron-Core."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from magic_megatron import platform
+from magic_megatron.config.sft import SftConfig
+from recipes.command import run, typed
+
+
+def main(config: DictConfig) -> None:
+    sft = typed(SftConfig, config)
+    platform.activate(sft.platform.name)
+    # Imported late: megatron must not be imported before the platform is active.
+    from magic_megatron.sft.preflight import plan_run
+    from magic_megatron.sft.processes import world_size
+    from magic_megatron.sft.trainer import train
+
+    train(plan_run(sft, world_size()))
+
+
+if __name__ == "__main__":
+    run("sft", main, defaults={"platform": platform.detect()})

@@ -1,0 +1,297 @@
+"""The training loop: build, restore, step, log, save."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.distributed import (
+    DistributedDataParallel,
+    DistributedDataParallelConfig,
+    finalize_model_grads,
+)
+from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
+from megatron.core.transformer.module import Float16Module
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from magic_megatron.config.sft import SftConfig
+from magic_megatron.data.batch import MicroBatch
+from magic_megatron.data.sampler import GlobalBatches
+from magic_megatron.models.gpt import build_model
+from magic_megatron.models.initialization import initialize_weights
+from magic_megatron.models.transformer_config import transformer_config
+from magic_megatron.moe.router import RouterMetrics, RouterStatistics, use_balanced_router
+from magic_megatron.platform.specs import decoder_block_spec
+from magic_megatron.sft import checkpoints
+from magic_megatron.sft.preflight import RunPlan, write_recipe
+from magic_megatron.sft.processes import process_groups
+from magic_megatron.sft.progress import RunLog, run_log
+from magic_megatron.sft.step import ForwardBackward
+from recipes.command import InputError
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def train(plan: RunPlan) -> None:
+    """Run ``plan`` to its last step. Every process of the world calls this."""
+    config = plan.config
+    with process_groups(config.parallel, config.platform, config.seed):
+        is_main = dist.get_rank() == 0
+        with _folder_lock(Path(config.output_dir), is_main):
+            if is_main:
+                write_recipe(config)
+                shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
+            dist.barrier()
+            trainer = Trainer(plan)
+            with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
+                trainer.run(log)
+
+
+class Trainer:
+    """The model, optimizer and router statistics of this rank, and the steps over them."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        self.plan = plan
+        self.config = plan.config
+        core_config = _core_config(self.config)
+        chunk = _build_chunk(plan, core_config)
+        self.ddp = _wrap(chunk, core_config, self.config)
+        self.optimizer = _build_optimizer(self.config, self.ddp)
+        core_config.finalize_model_grads_func = finalize_model_grads
+        core_config.grad_scale_func = self.optimizer.scale_loss
+        self.router = RouterStatistics([self.ddp], self.config.moe) if self.config.model.is_moe else None
+        self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
+        self.step = plan.first_step
+        if plan.checkpoint is not None:
+            self._check_data(checkpoints.load(self.state, plan.checkpoint))
+        self.scheduler = _build_scheduler(self.config, self.optimizer, plan.num_steps)
+        self.scheduler.step(self.step)
+        self.batches = GlobalBatches(
+            plan.dataset,
+            global_batch_size=self.config.train.global_batch_size,
+            micro_batch_size=self.config.train.micro_batch_size,
+            dp_rank=parallel_state.get_data_parallel_rank(),
+            dp_size=plan.dp,
+        )
+        self.forward_backward = ForwardBackward(
+            [self.ddp],
+            self.router,
+            self.config.train.micro_batch_size * self.config.data.sequence_length,
+        )
+
+    def run(self, log: RunLog) -> None:
+        """From the step after the last checkpoint to the end; a fresh run saves its untrained weights first."""
+        if self.plan.checkpoint is None:
+            self._save()
+        while self.step < self.plan.num_steps:
+            metrics, routing = self._train_step()
+            log.step(metrics)
+            if routing is not None:
+                log.routing(routing)
+            if self.step % self.config.train.save_interval == 0 or self.step == self.plan.num_steps:
+                self._save()
+
+    def _train_step(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        started = time.perf_counter()
+        num_tokens, num_loss_tokens = self.batches.num_tokens(self.step)
+        batches = self._local_microbatches()
+        lr = self.scheduler.get_lr(self.optimizer.param_groups[0])
+        self._begin_router(batches, num_tokens, num_loss_tokens)
+        self.ddp.zero_grad_buffer()
+        self.optimizer.zero_grad()
+        loss = self.forward_backward(batches).item() / max(num_loss_tokens, 1)
+        router = self.router.end_step() if self.router is not None else None
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"loss={loss} at step {self.step + 1}: stopped before the update, the last checkpoint is intact;"
+                " try a lower optim.lr or optim.clip_grad"
+            )
+        updated, grad_norm, _ = self.optimizer.step()
+        assert updated, "the optimizer skipped an update without a gradient scaler"
+        self.scheduler.step(1)
+        self.step += 1
+        elapsed = time.perf_counter() - started
+        metrics = {
+            "step": self.step,
+            "loss": loss,
+            "grad_norm": float(grad_norm),
+            "lr": lr,
+            "num_tokens": num_tokens,
+            "num_loss_tokens": num_loss_tokens,
+            **(_router_metrics(router) if router is not None else {}),
+            "step_time_s": elapsed,
+            "tokens_per_s": num_tokens / elapsed,
+        }
+        return metrics, self._routing_line(router)
+
+    def _begin_router(self, batches: list[MicroBatch], num_tokens: int, num_loss_tokens: int) -> None:
+        if self.router is None:
+            return
+        self.router.begin_step(num_tokens, num_loss_tokens)
+        if self.router.needs_statistics_pass:
+            with self.router.counting(), torch.no_grad():
+                self.forward_backward(batches, forward_only=True)
+
+    def _local_microbatches(self) -> list[MicroBatch]:
+        cp_size = parallel_state.get_context_parallel_world_size()
+        cp_rank = parallel_state.get_context_parallel_rank()
+        device = torch.cuda.current_device()
+        return [
+            batch.context_parallel_part(cp_size, cp_rank).to(device)
+            for batch in self.batches.microbatches(self.step)
+        ]
+
+    def _routing_line(self, router: RouterMetrics | None) -> dict[str, Any] | None:
+        due = self.step % self.config.train.routing_interval == 0 or self.step == self.plan.num_steps
+        if router is None or not due:
+            return None
+        return {
+            "step": self.step,
+            "domains": list(self.plan.dataset.manifest.domains),
+            "layers": list(range(self.config.model.num_hidden_layers)),
+            "counts": router.domain_counts.transpose(0, 1).tolist(),
+        }
+
+    def _save(self) -> None:
+        checkpoints.save(
+            self.state,
+            Path(self.config.output_dir),
+            self.step,
+            trainer={"step": self.step, "data_sha256": self.plan.data_sha256},
+            tokenizer=self.plan.tokenizer,
+            keep=self.config.train.keep_checkpoints,
+        )
+
+    def _check_data(self, trainer: dict[str, Any]) -> None:
+        if trainer["data_sha256"] != self.plan.data_sha256:
+            raise InputError(
+                f"data.path={self.config.data.path}: not the data that output_dir={self.config.output_dir} was"
+                " trained on so far; give the former path, or another output_dir"
+            )
+
+
+def _core_config(config: SftConfig) -> TransformerConfig:
+    return transformer_config(
+        config.model,
+        config.parallel,
+        config.platform.name,
+        _DTYPES[config.platform.dtype],
+        recompute=config.train.recompute,
+        moe_capacity_factor=config.moe.capacity_factor,
+    )
+
+
+def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> torch.nn.Module:
+    config = plan.config
+    spec = decoder_block_spec(core_config, config.platform.name)
+    if config.model.is_moe:
+        use_balanced_router(spec)
+    chunk = build_model(
+        config.model,
+        core_config,
+        spec,
+        vocab_size=plan.vocab_size,
+        sequence_length=config.train.micro_batch_size * config.data.sequence_length,
+        pre_process=parallel_state.is_pipeline_first_stage(),
+        post_process=parallel_state.is_pipeline_last_stage(),
+    ).to(torch.cuda.current_device())
+    if config.init_from is not None and plan.checkpoint is None:
+        checkpoints.load_weights(chunk, Path(config.init_from))
+    elif plan.checkpoint is None:
+        initialize_weights(chunk, config.seed)
+    return chunk
+
+
+def _wrap(
+    chunk: torch.nn.Module, core_config: TransformerConfig, config: SftConfig
+) -> DistributedDataParallel:
+    overlap = config.platform.name == "cuda"
+    ddp_config = DistributedDataParallelConfig(
+        use_distributed_optimizer=True,
+        grad_reduce_in_fp32=True,
+        overlap_grad_reduce=overlap,
+        overlap_param_gather=overlap,
+    )
+    module = Float16Module(core_config, chunk) if config.platform.dtype == "bf16" else chunk
+    ddp = DistributedDataParallel(core_config, ddp_config, module)
+    ddp.train()
+    if overlap:
+        core_config.no_sync_func = ddp.no_sync
+    return ddp
+
+
+def _build_optimizer(config: SftConfig, ddp: DistributedDataParallel) -> MegatronOptimizer:
+    optim = config.optim
+    return get_megatron_optimizer(
+        OptimizerConfig(
+            optimizer="adam",
+            lr=optim.lr,
+            min_lr=optim.min_lr,
+            weight_decay=optim.weight_decay,
+            adam_beta1=optim.beta1,
+            adam_beta2=optim.beta2,
+            adam_eps=optim.eps,
+            clip_grad=optim.clip_grad,
+            bf16=config.platform.dtype == "bf16",
+            params_dtype=_DTYPES[config.platform.dtype],
+            use_distributed_optimizer=True,
+            overlap_param_gather=ddp.ddp_config.overlap_param_gather,
+        ),
+        [ddp],
+    )
+
+
+def _build_scheduler(
+    config: SftConfig, optimizer: MegatronOptimizer, num_steps: int
+) -> OptimizerParamScheduler:
+    optim = config.optim
+    return OptimizerParamScheduler(
+        optimizer,
+        init_lr=0.0,
+        max_lr=optim.lr,
+        min_lr=optim.min_lr,
+        lr_warmup_steps=optim.warmup_steps,
+        lr_decay_steps=max(num_steps, 1),
+        lr_decay_style="cosine",
+        start_wd=optim.weight_decay,
+        end_wd=optim.weight_decay,
+        wd_incr_steps=max(num_steps, 1),
+        wd_incr_style="constant",
+    )
+
+
+def _router_metrics(router: RouterMetrics) -> dict[str, Any]:
+    return {
+        "load_balancing_loss": router.load_balancing_loss,
+        "z_loss": router.z_loss,
+        "max_vio": router.max_vio,
+        "max_vio_per_layer": router.max_vio_per_layer,
+        "num_dropped_tokens": router.num_dropped_tokens,
+    }
+
+
+@contextmanager
+def _folder_lock(folder: Path, is_main: bool) -> Iterator[None]:
+    """Keeps two runs out of one folder; the kernel drops it with the process."""
+    if not is_main:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"output_dir={folder}: another run is writing there; wait for it, or choose another one"
+            ) from None
+        yield
