@@ -1,0 +1,59 @@
+"""What differs between a machine with CUDA and one without; nothing else in the project asks.
+
+``rehearsal`` runs the real engines on the CPU: the same code, configs and process groups, gloo in place of
+NCCL, and a table of redirections where an engine insists on CUDA. ``cuda`` changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from recipes.command import InputError
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where tensors live and how processes talk.
+
+    Attributes:
+        name: ``rehearsal`` or ``cuda``.
+        backend: of ``torch.distributed``, ``gloo`` or ``nccl``.
+        device: ``cpu``, or ``cuda`` for this process's current device.
+    """
+
+    name: str
+    backend: str
+    device: str
+
+
+PLATFORMS = {
+    "rehearsal": Platform(name="rehearsal", backend="gloo", device="cpu"),
+    "cuda": Platform(name="cuda", backend="nccl", device="cuda"),
+}
+
+
+def detect() -> str:
+    """``cuda`` where torch finds a CUDA device, else ``rehearsal``."""
+    return "cuda" if torch.cuda.is_available() else "rehearsal"
+
+
+def activate(name: str) -> Platform:
+    """Make this process ready for the platform; call it before the first import of megatron.
+
+    Safe to call again. On ``cuda`` it only checks that a device is there.
+
+    Raises:
+        InputError: an unknown platform, ``cuda`` without a device, or ``rehearsal`` with a version of
+            megatron-core that the redirections don't know.
+    """
+    if name not in PLATFORMS:
+        raise InputError(f"platform={name}: no such platform; choose {' or '.join(PLATFORMS)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("platform=cuda: torch finds no CUDA device on this machine; use platform=rehearsal")
+    if name == "rehearsal":
+        from magic_megatron.platform import megatron_core, redirection, torch_cuda
+
+        redirection.install(torch_cuda.REDIRECTIONS + megatron_core.REDIRECTIONS)
+    return PLATFORMS[name]
