@@ -1,0 +1,242 @@
+"""Ask an OpenAI-compatible chat endpoint, patiently: time-outs, retries with back-off, nothing logged."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import os
+import random
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import httpx
+
+from evaluation.benchmarks import Message
+from recipes.command import InputError
+
+RETRIED_STATUS = frozenset({408, 409, 425, 429})
+"""Beside all of 5xx: the server may answer the same request later."""
+
+REFUSED_STATUS = frozenset({401, 403, 404, 405})
+"""The server will refuse every request of this run."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """``endpoint`` of ``recipes/eval.yaml``; times in seconds."""
+
+    base_url: str
+    model: str
+    concurrency: int
+    timeout_s: float
+    max_retries: int
+    backoff_s: float
+    max_wait_s: float
+    give_up_after: int
+    api_key_env: str | None
+
+    def __post_init__(self) -> None:
+        try:
+            url = httpx.URL(self.base_url)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise InputError("endpoint.base_url: not an address; give http://HOST:PORT/v1")
+        for key, value, least in (
+            ("concurrency", self.concurrency, 1),
+            ("give_up_after", self.give_up_after, 1),
+            ("max_retries", self.max_retries, 0),
+            ("backoff_s", self.backoff_s, 0),
+            ("max_wait_s", self.max_wait_s, 0),
+        ):
+            if value < least:
+                raise InputError(f"endpoint.{key}={value}: too small; give {least} or more")
+        if self.timeout_s <= 0:
+            raise InputError(f"endpoint.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
+        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
+            raise InputError(
+                f"endpoint.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
+            )
+
+    @property
+    def shown_url(self) -> str:
+        """The address without credentials and query, for files and messages."""
+        return str(httpx.URL(self.base_url).copy_with(userinfo=b"", query=None, fragment=None))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """``generation`` of ``recipes/eval.yaml``."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise InputError(f"generation.max_tokens={self.max_tokens}: too small; give 1 or more")
+        if self.temperature < 0:
+            raise InputError(f"generation.temperature={self.temperature}: negative; give 0 or more")
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"generation.top_p={self.top_p}: not a share; give a number in (0, 1]")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: the text after any reasoning, and what it cost. Token counts as far as the server tells."""
+
+    text: str
+    reasoning: str | None
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    num_attempts: int
+    latency_s: float
+
+
+class RequestFailedError(Exception):
+    """A request got no answer.
+
+    Attributes:
+        fault: what is to blame: this "sample" (others may fare better), the "server" (down or overloaded), or
+            the whole "run" (key, address or model refused: no other request will fare better).
+    """
+
+    def __init__(self, message: str, fault: Literal["sample", "server", "run"]) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+class _TryAgainError(Exception):
+    """This attempt failed in a way that another may not. ``wait_s``: what the server asked for."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class ChatClient:
+    """Chat completions over one pool of connections; use as an async context manager."""
+
+    def __init__(self, endpoint: Endpoint, generation: Generation, seed: int, thinking: bool) -> None:
+        self._endpoint = endpoint
+        self._body = {
+            "model": endpoint.model,
+            "max_tokens": generation.max_tokens,
+            "temperature": generation.temperature,
+            "top_p": generation.top_p,
+            "seed": seed,
+            "chat_template_kwargs": {"enable_thinking": thinking},
+        }
+        self._key = os.environ[endpoint.api_key_env] if endpoint.api_key_env else ""
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            timeout=None,  # asyncio.timeout in _attempt bounds the whole request, slow drips included
+            limits=httpx.Limits(max_connections=endpoint.concurrency),
+            trust_env=httpx.URL(endpoint.base_url).host not in ("localhost", "127.0.0.1", "::1"),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def ask(self, messages: list[Message]) -> Answer:
+        """The endpoint's answer to a chat.
+
+        Raises:
+            RequestFailedError: refused, or no readable answer after ``max_retries`` further attempts.
+        """
+        for attempt in range(1, self._endpoint.max_retries + 2):
+            try:
+                return await self._attempt(messages, attempt)
+            except _TryAgainError as error:
+                if attempt > self._endpoint.max_retries:
+                    raise RequestFailedError(f"{error}; gave up after {attempt} attempts", "server") from None
+                if error.wait_s > self._endpoint.max_wait_s:
+                    raise RequestFailedError(
+                        f"{error}; asks to wait {error.wait_s:.0f} s", "server"
+                    ) from None
+                await asyncio.sleep(max(error.wait_s, self._backoff(attempt)))
+        raise AssertionError("the last attempt returns or raises")
+
+    def _backoff(self, attempt: int) -> float:
+        """Exponential with jitter (half to whole), so that waiting requests don't return all at once."""
+        return min(self._endpoint.backoff_s * 2 ** min(attempt - 1, 30), self._endpoint.max_wait_s) * (
+            0.5 + 0.5 * random.random()
+        )
+
+    async def _attempt(self, messages: list[Message], number: int) -> Answer:
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._endpoint.timeout_s):
+                response = await self._http.post(
+                    self._endpoint.base_url.rstrip("/") + "/chat/completions",
+                    json={**self._body, "messages": messages},
+                )
+        except TimeoutError:
+            raise _TryAgainError(f"no answer within {self._endpoint.timeout_s:g} s") from None
+        except httpx.RequestError as error:
+            raise _TryAgainError(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+        self._check_status(response)
+        return _read_answer(response, number, time.monotonic() - started)
+
+    def _check_status(self, response: httpx.Response) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        text = response.text.replace(self._key, "[key]") if self._key else response.text
+        message = f"HTTP {status}: {' '.join(text[:300].split())}".rstrip(": ")
+        if status in RETRIED_STATUS or status >= 500:
+            raise _TryAgainError(message, _retry_after(response.headers.get("Retry-After", "")))
+        raise RequestFailedError(message, "run" if status in REFUSED_STATUS else "sample")
+
+
+def _retry_after(header: str) -> float:
+    """Seconds to wait by a Retry-After header (seconds or an HTTP date, RFC 9110 10.2.3); 0 without one."""
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _read_answer(response: httpx.Response, num_attempts: int, latency_s: float) -> Answer:
+    try:
+        body = response.json()
+        choice = body["choices"][0]
+        message = choice["message"]
+        content = message["content"] or ""
+        usage = body.get("usage") or {}
+        thought = message.get("reasoning_content") or message.get("reasoning")
+        text, inline_thought = _split_reasoning(content)
+        return Answer(
+            text=text,
+            reasoning=thought or inline_thought,
+            finish_reason=choice.get("finish_reason"),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
+            num_attempts=num_attempts,
+            latency_s=round(latency_s, 4),
+        )
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise _TryAgainError(f"no chat completion in the answer ({type(error).__name__})") from None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _split_reasoning(content: str) -> tuple[str, str | None]:
+    """(answer, reasoning) of a text that may begin with ``<think>…</think>``; cut off in it: no answer."""
+    opened = content.lstrip().removeprefix("<think>")
+    if opened == content.lstrip() and "</think>" not in content:
+        return content, None
+    reasoning, _, answer = opened.partition("</think>")
+    return answer.strip(), reasoning.strip() or None

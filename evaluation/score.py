@@ -1,0 +1,61 @@
+"""``python -m evaluation.score``: score given predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from evaluation import benchmarks
+from evaluation.command import start
+from evaluation.results import headline, judge, read_predictions, write_results
+from recipes.command import typed
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Where the benchmark's data lies."""
+
+    data: str | None
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """``recipes/score.yaml``."""
+
+    benchmark: str
+    predictions: str
+    output_dir: str
+    subtask: str | None
+    language: str | None
+    mode: str | None
+    embedding: str | None
+    gold: Gold
+
+
+def main(config: DictConfig) -> None:
+    """Write ``results.json`` with a verdict per line of the predictions, in their order."""
+    settings = typed(ScoreSettings, config)
+    source = benchmarks.Source(
+        subtask=settings.subtask,
+        data=settings.gold.data,
+        language=settings.language,
+        mode=settings.mode,
+        embedding=settings.embedding,
+    )
+    benchmark = benchmarks.load(settings.benchmark, source)
+    predictions = read_predictions(settings.predictions, benchmark.ids)
+    results = {
+        "benchmark": settings.benchmark,
+        "subtask": settings.subtask,
+        **judge(benchmark, predictions),
+    }
+    write_results(Path(settings.output_dir), results)
+    num_missing = len(set(benchmark.ids) - {sample_id for sample_id, _ in predictions})
+    missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""
+    print(headline(results) + missing)
+
+
+if __name__ == "__main__":
+    start("score", main)
