@@ -1,0 +1,98 @@
+"""Render conversations, tokenize them in batches, and mark the tokens that the assistant is to learn.
+
+A ChatML turn begins with ``<|im_start|>assistant\\n`` and ends with ``<|im_end|>``. No message can hold
+these strings (such rows are rejected), so a search in the rendered text finds the turns, and the tokenizer's
+offsets turn characters into tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+from transformers import PreTrainedTokenizerFast
+
+from data_synth.writers.rows import Row
+from recipes.command import InputError
+
+IGNORED = -100
+# An empty think block is what the prompt ends with when enable_thinking=false; the model doesn't write it.
+ASSISTANT_TURN = re.compile(
+    r"<\|im_start\|>assistant\n(?:<think>\n\n</think>\n\n)?(.*?<\|im_end\|>)", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One tokenized row: ``tokens`` and ``labels`` int32 [n]; a label is its token if learned, else -100."""
+
+    tokens: NDArray[np.int32]
+    labels: NDArray[np.int32]
+
+    @property
+    def num_loss_tokens(self) -> int:
+        return int(np.count_nonzero(self.labels != IGNORED))
+
+
+@dataclass(frozen=True)
+class ChatEncoder:
+    """Turns rows into documents with the tokenizer's own chat template."""
+
+    tokenizer: PreTrainedTokenizerFast
+
+    def encode(self, rows: Sequence[Row]) -> list[Document]:
+        """Documents of ``rows``. Their tokens are those of ``apply_chat_template``.
+
+        Loss falls on what the assistant writes: reasoning, content, tool calls, and ``<|im_end|>``. A token
+        that begins in the prompt and reaches into the assistant's text (newlines can merge so) gets none.
+        """
+        texts = [self._render(row) for row in rows]
+        encodings = self.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [self._label(*item) for item in zip(rows, texts, encodings, strict=True)]
+
+    def control_tokens(self) -> tuple[str, ...]:
+        """Tokens that steer a model and must come from the template alone, such as ``<|im_end|>``."""
+        return tuple(token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
+
+    def check_template(self, path: str) -> None:
+        """The tokenizer must have a template that writes assistant turns as ChatML, or no mask is found.
+
+        Raises:
+            InputError: it doesn't; the message names ``path``, where it came from.
+        """
+        if not self.tokenizer.chat_template:
+            raise InputError(f"tokenizer={path}: has no chat template; add one to its tokenizer_config.json")
+        messages = [{"role": "user", "content": "7"}, {"role": "assistant", "content": "8"}]
+        text = str(self.tokenizer.apply_chat_template(messages, tokenize=False))
+        if ASSISTANT_TURN.findall(text) != ["8<|im_end|>"]:
+            raise InputError(
+                f"tokenizer={path}: its chat template doesn't write turns as <|im_start|>assistant …"
+                " <|im_end|>; give a tokenizer with a ChatML template, such as Qwen3's"
+            )
+
+    def _render(self, row: Row) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(row.messages, tools=[*row.tools] or None, tokenize=False)
+        )
+
+    def _label(self, row: Row, text: str, encoding: Encoding) -> Document:
+        tokens = np.array(encoding.ids, dtype=np.int32)
+        labels = np.full_like(tokens, IGNORED)
+        turns = list(ASSISTANT_TURN.finditer(text))
+        assert len(turns) == sum(message["role"] == "assistant" for message in row.messages), row.place
+        for turn in turns:
+            first, last = _covering_tokens(encoding, turn.start(1), turn.end(1))
+            labels[first:last] = tokens[first:last]
+        return Document(tokens, labels)
+
+
+def _covering_tokens(encoding: Encoding, begin: int, end: int) -> tuple[int, int]:
+    """Range of the tokens that lie within characters ``begin`` to ``end``; a token must end at ``end``."""
+    first, last = encoding.char_to_token(begin), encoding.char_to_token(end - 1)
+    if encoding.token_to_chars(first)[0] < begin:
+        first += 1
+    return first, last + 1

@@ -1,0 +1,71 @@
+"""Prompts with their ground truth as verl 0.9.1's ``RLHFDataset`` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_synth.writers.rows import Row
+
+_TEXT_FIELDS = ("id", "task", "subtask", "tools", "meta")
+SCHEMA = pa.schema(
+    [
+        ("data_source", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("ability", pa.string()),
+        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+        ("extra_info", pa.struct([("index", pa.int64()), *((name, pa.string()) for name in _TEXT_FIELDS)])),
+    ]
+)
+
+
+class ParquetWriter:
+    """Writes ``train.parquet``, a row group per batch.
+
+    ``prompt`` is what stands before the first assistant message. ``ground_truth`` is ``gold`` as JSON text,
+    and so are ``tools`` and ``meta`` in ``extra_info``: their fields differ between tasks, columns may not.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._writer = pq.ParquetWriter(folder / "train.parquet", SCHEMA)
+        self._num_rows = 0
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Append ``rows``, numbered on from the last."""
+        if rows:
+            records = [_record(row, self._num_rows + i) for i, row in enumerate(rows)]
+            self._writer.write_table(pa.Table.from_pylist(records, schema=SCHEMA))
+            self._num_rows += len(rows)
+
+    def close(self) -> dict[str, Any]:
+        """Write the footer; the manifest has nothing to say of it."""
+        self._writer.close()
+        return {}
+
+
+def _record(row: Row, index: int) -> dict[str, Any]:
+    prompt = takewhile(lambda message: message["role"] != "assistant", row.messages)
+    return {
+        "data_source": row.domain,
+        "prompt": [{"role": message["role"], "content": message["content"]} for message in prompt],
+        "ability": row.task,
+        "reward_model": {"style": "rule", "ground_truth": _json(row.gold)},
+        "extra_info": {
+            "index": index,
+            "id": row.id,
+            "task": row.task,
+            "subtask": row.subtask,
+            "tools": _json(row.tools),
+            "meta": _json(row.meta),
+        },
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
