@@ -14,7 +14,8 @@ class MoeConfig:
     """One entry of ``recipes/moe``; the mathematics is in ``docs/router.md``.
 
     Attributes:
-        load_balancing: ``global`` weighs each expert by its load in the global batch; ``none`` has no such loss.
+        load_balancing: ``global`` weighs each expert by its load in the global batch; ``none`` has no
+            such loss.
         aux_loss_coeff: α of Eq. 14, the weight of the load-balancing loss of each layer.
         z_loss_coeff: ζ of Eq. 14, the weight of the z-loss of each layer.
         statistics: where the loads come from that the global loss needs before its batch is routed:
