@@ -1,0 +1,21 @@
+"""The tasks of ``python -m data_synth task=…``: a name, its settings, what makes its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_synth.config import Settings
+from data_synth.tasks.scheduling.settings import SchedulingSettings
+from data_synth.tasks.scheduling.task import SchedulingTask
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task; ``make(settings)`` gives a ``data_synth.tasks.base.Task``."""
+
+    settings: type[Settings]
+    make: Any
+
+
+TASKS = {"scheduling": Entry(SchedulingSettings, SchedulingTask)}

@@ -1,0 +1,56 @@
+"""The settings that every task shares, from ``recipes/synth.yaml``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from recipes.command import InputError
+
+MACHINE_KEYS = ("output_dir", "num_workers")
+"""Keys that say where and how fast, and leave every byte of the output as it is."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A run; ``recipes/synth.yaml`` explains the keys. Tasks add theirs."""
+
+    num_samples: int
+    seed: int
+    output_dir: Path
+    split: Literal["train", "test", "all"]
+    test_share: float
+    certify: Literal["sample", "all"]
+    certify_share: float
+    num_workers: int
+    max_redraws: int
+    max_attempts: int
+
+    def check(self) -> None:
+        """Raise InputError for what no run can do."""
+        for key, lowest in (("num_samples", 1), ("num_workers", 1), ("max_redraws", 0), ("max_attempts", 1)):
+            if getattr(self, key) < lowest:
+                raise InputError(f"{key}={getattr(self, key)}: must be at least {lowest}; try {key}={lowest}")
+        for key in ("test_share", "certify_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise InputError(f"{key}={getattr(self, key)}: a share; use a value from 0 to 1")
+        if self.split != "all" and self.test_share == {"train": 1.0, "test": 0.0}[self.split]:
+            raise InputError(f"test_share={self.test_share}: leaves nothing to split={self.split}; try 0.1")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the bytes of the output, as flat JSON: dotted key to value."""
+        flat: dict[str, Any] = {}
+        for key, value in dataclasses.asdict(self).items():
+            if key not in MACHINE_KEYS:
+                _flatten(key, value, flat)
+        return flat
+
+
+def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _flatten(f"{key}.{name}", inner, into)
+    else:
+        into[key] = list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,41 @@
+"""What the engine asks of a task: one attempt at one row, a pure function of (index, attempt)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The outcome of one attempt at a row.
+
+    Attributes:
+        fingerprint: SHA-256 (hex) of the instance's name-free structure.
+        reason: why it was rejected; None when it was accepted.
+        content: the data row when accepted, else what is worth keeping of the rejected instance.
+    """
+
+    fingerprint: str
+    reason: str | None
+    content: dict[str, Any]
+
+
+class Task(Protocol):
+    """A task of ``data_synth``."""
+
+    generator: str
+    """Name and version; the version rises whenever the same seed gives other bytes."""
+
+    def attempt(self, index: int, attempt: int) -> Attempt:
+        """The ``attempt``-th try at row ``index``; depends on nothing but the settings and these two."""
+
+    def domain(self, index: int) -> str:
+        """``<task>/<subtask>`` of row ``index``."""
+
+
+def split_of(fingerprint: str, test_share: float) -> Split:
+    """The split that an instance belongs to, whatever the seed it was drawn with."""
+    return "test" if int(fingerprint[:13], 16) < test_share * 16**13 else "train"
