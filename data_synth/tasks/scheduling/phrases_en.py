@@ -115,8 +115,8 @@ MEETING = MeetingPhrases(
 TRIP = TripPhrases(
     preambles=(
         "You plan trips through several cities. A task says how long to stay in each city, what happens "
-        "Plan a trip by direct flights. Stay in every city, once, for the days asked for; the day on which "
-        "cities, and every city is visited once.",
+        "there on fixed days, and between which cities there are direct flights. A day of flight counts for "
+        "both cities, and every city is visited once.",
         "Plan a trip by direct flights. Stay in every city, once, for the days asked for; the day on which "
         "you fly belongs to both cities. 'A and B' means flights both ways, 'from A to B' one way only.",
     ),
