@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 
 import torch
 from megatron.core.dist_checkpointing import ShardedTensor
-from megatron.core.dist_checkpointing.dict_utils import nested_values
-from megatron.core.dist_checkpointing.mapping import apply_factories
 from megatron.core.models.gpt import GPTModel
+
+from magic_megatron.models.weights import weight_shards
 
 _OUTPUT_PROJECTIONS = ("linear_proj.weight", "linear_fc2.weight")
 
@@ -28,17 +27,10 @@ def initialize_weights(model: GPTModel, seed: int) -> None:
     weight matrix is held at a time.
     """
     filled = 0
-    for shard in _weight_shards(model):
+    for shard in weight_shards(model):
         shard.data.copy_(_draw(shard, seed, _standard_deviation(model, shard.key))[_local_part(shard)])
         filled += shard.data.numel()
     assert filled == sum(parameter.numel() for parameter in model.parameters()), "a parameter was left out"
-
-
-def _weight_shards(model: GPTModel) -> Iterator[ShardedTensor]:
-    """This rank's parts of the global tensors; their data are the parameters themselves."""
-    sharded = model.sharded_state_dict()
-    apply_factories(sharded)
-    return (value for value in nested_values(sharded) if isinstance(value, ShardedTensor))
 
 
 def _draw(shard: ShardedTensor, seed: int, standard_deviation: float) -> torch.Tensor:

@@ -1,0 +1,110 @@
+"""The weights of a Hugging Face folder: safetensors, sharded or not, read and written piece by piece."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from recipes.command import InputError
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+
+
+class SafetensorsReader:
+    """Reads single tensors of the model in ``folder``; files stay mapped, not loaded.
+
+    Raises:
+        InputError: no weights there, or a file of them is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._label = f"source={folder}"
+        self._files: dict[Path, Any] = {}
+        if (folder / _INDEX).is_file():
+            listed = json.loads((folder / _INDEX).read_text())["weight_map"]
+            self._file_of = {name: folder / file for name, file in listed.items()}
+        elif (folder / _SINGLE).is_file():
+            self._file_of = dict.fromkeys(self._open(folder / _SINGLE).keys(), folder / _SINGLE)
+        else:
+            raise InputError(
+                f"{self._label}: neither {_SINGLE} nor {_INDEX} there; give a model in safetensors"
+            )
+
+    def read(self, name: str) -> Tensor:
+        """The tensor ``name``.
+
+        Raises:
+            InputError: it is missing, or its file is.
+        """
+        if name not in self._file_of:
+            raise InputError(
+                f"{self._label}: tensor {name} is missing; give the complete weights of the model that"
+                " config.json describes"
+            )
+        try:
+            return self._open(self._file_of[name]).get_tensor(name)
+        except SafetensorError as error:
+            raise InputError(f"{self._label}: {name} can't be read ({error}); copy the file again") from error
+
+    def _open(self, path: Path) -> Any:
+        if path not in self._files:
+            try:
+                self._files[path] = safe_open(path, framework="pt")
+            except (OSError, SafetensorError) as error:
+                raise InputError(
+                    f"{self._label}: {path.name} is missing or damaged ({error}); copy it again"
+                ) from error
+        return self._files[path]
+
+
+class SafetensorsWriter:
+    """Writes tensors to ``model-0000x-of-y.safetensors`` in ``folder``, holding one file's at a time."""
+
+    def __init__(self, folder: Path, max_shard_bytes: int) -> None:
+        self._folder = folder
+        self._max_shard_bytes = max_shard_bytes
+        self._shard: dict[str, Tensor] = {}
+        self._shard_bytes = 0
+        self._written: list[list[str]] = []
+        self._total_bytes = 0
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        if self._shard and self._shard_bytes + tensor.nbytes > self._max_shard_bytes:
+            self._flush()
+        # A clone, for a view would keep its whole weight in memory.
+        self._shard[name] = tensor.clone(memory_format=torch.contiguous_format)
+        self._shard_bytes += tensor.nbytes
+
+    def close(self) -> None:
+        """Write what is left, and the index that says which file has what."""
+        self._flush()
+        finals = [
+            f"model-{number:05d}-of-{len(self._written):05d}.safetensors"
+            for number in range(1, len(self._written) + 1)
+        ]
+        weight_map = {
+            name: final for final, names in zip(finals, self._written, strict=True) for name in names
+        }
+        index = {"metadata": {"total_size": self._total_bytes}, "weight_map": weight_map}
+        (self._folder / _INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        for number, final in enumerate(finals, start=1):
+            self._part(number).rename(self._folder / final)
+            # safetensors lets nobody else read what it wrote.
+            shutil.copymode(self._folder / _INDEX, self._folder / final)
+
+    def _flush(self) -> None:
+        self._written.append(list(self._shard))
+        save_file(self._shard, self._part(len(self._written)), metadata={"format": "pt"})
+        self._total_bytes += self._shard_bytes
+        self._shard, self._shard_bytes = {}, 0
+
+    def _part(self, number: int) -> Path:
+        return self._folder / f"model-{number:05d}.safetensors.partial"
