@@ -326,7 +326,7 @@ def test_rows_of_data_synth_bring_their_own_chat(serve, tmp_path):
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     server, out = serve(answer), tmp_path / "out"
     assert evaluate(server.url, data, out).returncode == 0
-    assert [r["messages"] for r in server.requests][0][0] == {"role": "system", "content": "Plan."}
+    assert server.requests[0]["messages"][0] == {"role": "system", "content": "Plan."}
     assert sorted(server.asked) == ["puzzle 0", "puzzle 2"]
     assert results_of(out)["metrics"] == {"accuracy": 1.0}
     assert results_of(out)["groups"] == [{"group": "3 people, 1 days", "num_samples": 2, "accuracy": 1.0}]

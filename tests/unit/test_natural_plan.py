@@ -5,10 +5,11 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from evaluation.benchmarks._meeting_walk import MeetingGold, score_meeting
-from evaluation.benchmarks.natural_plan import CalendarGold, TripGold, score_calendar, score_trip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from evaluation.benchmarks._meeting_walk import MeetingGold, score_meeting
+from evaluation.benchmarks.natural_plan import CalendarGold, TripGold, score_calendar, score_trip
 
 
 def naive_calendar(gold, answer):
