@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.managers import SyncManager
 from typing import Any
 
 import torch
 
 from magic_megatron.platform.redirection import current, redirection, replace
+from magic_megatron.platform.supervisor import die_with_parent
 
 VERSIONS = ">=0.18,<0.20"
 
@@ -84,6 +89,29 @@ def split_sizes_as_numpy() -> None:
 
     for name in split_sizes_as_numpy.replaces:
         replace(name, move)
+
+
+QUEUE = "megatron.core.dist_checkpointing.strategies.filesystem_async.get_write_results_queue"
+
+
+@redirection(
+    package="megatron-core",
+    versions=VERSIONS,
+    upstream="dist_checkpointing/strategies/filesystem_async.py",
+    replaces=(QUEUE,),
+    until="saving needs no process of its own for the results, or the start method is a setting",
+)
+def checkpoint_results_queue() -> None:
+    """Saving spawns a helper, as CUDA forbids a fork: it imports everything again, ten seconds a rank."""
+    replace(QUEUE, _forked_queue)
+
+
+@functools.cache
+def _forked_queue(mp_mode: str = "fork") -> Any:
+    """A queue between processes. Its server dies with this one, lest it hold a dead rank's sockets."""
+    manager = SyncManager(ctx=multiprocessing.get_context("fork"))
+    manager.start(die_with_parent, (os.getpid(),))
+    return manager.Queue()
 
 
 OPTIMIZER = "megatron.core.optimizer.distrib_optimizer.DistributedOptimizer"
@@ -164,6 +192,7 @@ REDIRECTIONS = (
     no_compilation,
     random_state_setter,
     split_sizes_as_numpy,
+    checkpoint_results_queue,
     optimizer_state_before_first_step,
     optimizer_step_on_load,
     optimizer_step_tensors,
