@@ -114,13 +114,18 @@ class CalendarPuzzle:
     def __init__(self, level: CalendarLevel) -> None:
         self.level = level
 
-    def construct(self, rng: Random) -> Problem:
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Fewest and most people."""
+        return self.level.num_people
+
+    def construct(self, size: int, rng: Random) -> Problem:
         """Stage 1: people, neighbouring weekdays, length."""
         level = self.level
         num_days = rng.randint(*level.num_days)
         first = rng.randrange(len(WEEKDAYS) - num_days + 1)
         return Problem(
-            people=tuple(rng.sample(range(len(PEOPLE)), rng.randint(*level.num_people))),
+            people=tuple(rng.sample(range(len(PEOPLE)), size)),
             days=tuple(range(first, first + num_days)),
             slot_minutes=level.slot_minutes,
             length=rng.choice(level.meeting_minutes) // level.slot_minutes,

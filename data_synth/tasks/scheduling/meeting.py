@@ -185,13 +185,17 @@ class MeetingPuzzle:
     def __init__(self, level: MeetingLevel) -> None:
         self.level = level
 
-    def construct(self, rng: Random) -> Problem:
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Fewest and most friends."""
+        return self.level.num_friends
+
+    def construct(self, size: int, rng: Random) -> Problem:
         """Stage 1: a town, a start, a place for every friend, the walking times between them."""
-        num_friends = rng.randint(*self.level.num_friends)
         town = rng.randrange(len(TOWNS))
-        places = tuple(rng.sample(range(len(TOWNS[town].places)), num_friends + 1))
+        places = tuple(rng.sample(range(len(TOWNS[town].places)), size + 1))
         travel = tuple(tuple(self._minutes(town, a, b) for b in places) for a in places)
-        return Problem(town, places, tuple(rng.sample(range(len(PEOPLE)), num_friends)), travel)
+        return Problem(town, places, tuple(rng.sample(range(len(PEOPLE)), size)), travel)
 
     def fix_goal(self, problem: Problem, rng: Random) -> None:
         """Stage 2: none; the windows are drawn freely."""

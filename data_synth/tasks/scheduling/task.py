@@ -51,7 +51,7 @@ class SchedulingTask:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
         subtask, turn = self._turn(index)
         stream = f"{self.settings.seed}/scheduling/{subtask}/{turn}/{attempt}"
-        puzzle = self.draw(subtask, Random(stream))
+        puzzle = self.draw(subtask, self._size(subtask, turn), Random(stream))
         fingerprint = puzzle.fingerprint()
         split = split_of(fingerprint, self.settings.test_share)
         if self.settings.split not in ("all", split):
@@ -73,10 +73,10 @@ class SchedulingTask:
         }
         return Attempt(fingerprint, None, row)
 
-    def draw(self, subtask: str, rng: Random) -> Any:
+    def draw(self, subtask: str, size: int, rng: Random) -> Any:
         """Stages 1 to 3."""
         puzzle = self.puzzles[subtask]
-        problem = puzzle.construct(rng)
+        problem = puzzle.construct(size, rng)
         goal = puzzle.fix_goal(problem, rng)
         return puzzle.constrain(problem, goal, rng)
 
@@ -137,7 +137,7 @@ class SchedulingTask:
             texts: list[Text] = []
             for draw in range(self.settings.max_attempts):
                 rng = Random(f"examples/{subtask}/{language}/{draw}")
-                puzzle = self.draw(subtask, rng)
+                puzzle = self.draw(subtask, self._size(subtask, draw), rng)
                 solved, reason = examine(puzzle)
                 if reason is None and split_of(puzzle.fingerprint(), self.settings.test_share) == "train":
                     said = statement(puzzle, solved, language, short=False)
@@ -166,6 +166,11 @@ class SchedulingTask:
     def _turn(self, index: int) -> tuple[str, int]:
         subtasks = self.settings.subtasks
         return subtasks[index % len(subtasks)], index // len(subtasks)
+
+    def _size(self, subtask: str, turn: int) -> int:
+        """Sizes take turns, so that rejection does not favour the small ones."""
+        lowest, highest = self.puzzles[subtask].sizes
+        return lowest + turn // len(LANGUAGE_TURNS[self.settings.language]) % (highest - lowest + 1)
 
     def _language(self, turn: int) -> str:
         languages = LANGUAGE_TURNS[self.settings.language]

@@ -142,12 +142,16 @@ class TripPuzzle:
     def __init__(self, level: TripLevel) -> None:
         self.level = level
 
-    def construct(self, rng: Random) -> Problem:
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Fewest and most cities."""
+        return self.level.num_cities
+
+    def construct(self, size: int, rng: Random) -> Problem:
         """Stage 1: cities along a random walk over the flight graph, then shuffled; days in each."""
-        num_cities = rng.randint(*self.level.num_cities)
-        walk = _random_walk(num_cities, rng)
-        positions = rng.sample(range(num_cities), num_cities)
-        cities = [0] * num_cities
+        walk = _random_walk(size, rng)
+        positions = rng.sample(range(size), size)
+        cities = [0] * size
         for city, position in zip(walk, positions, strict=True):
             cities[position] = city
         stays = tuple(rng.randint(*self.level.stay_days) for _ in cities)
