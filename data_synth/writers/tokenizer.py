@@ -20,7 +20,7 @@ from tokenizers import (
     processors,
     trainers,
 )
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from data_synth.writers.rows import Row
 from data_synth.writers.vocabulary import (
@@ -32,6 +32,7 @@ from data_synth.writers.vocabulary import (
 )
 from recipes.command import InputError
 
+OUR_CLASS = "PreTrainedTokenizerFast"
 FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.json", "merges.txt"),
@@ -81,12 +82,22 @@ def load(folder: Path, origin: str) -> PreTrainedTokenizerFast:
         InputError: it can't; the message names ``origin``, where the files came from.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer = _class_of(folder).from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # tokenizers raises Exception itself on a broken tokenizer.json
         reason = str(error).splitlines()[0]
         raise InputError(f"tokenizer={origin}: can't be opened ({reason}); copy its files again") from None
     assert isinstance(tokenizer, PreTrainedTokenizerFast)
     return tokenizer
+
+
+def _class_of(folder: Path) -> Any:
+    """Our own class, or ``AutoTokenizer`` for all others, whose import takes 7 s of CPU time."""
+    file = folder / "tokenizer_config.json"
+    if file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") == OUR_CLASS:
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def copy(source: str | Path, folder: Path) -> None:
@@ -133,6 +144,6 @@ def _hf_config() -> dict[str, object]:
         "model_max_length": 131072,
         "pad_token": "<|endoftext|>",
         "split_special_tokens": False,
-        "tokenizer_class": "PreTrainedTokenizerFast",
+        "tokenizer_class": OUR_CLASS,
         "unk_token": None,
     }

@@ -7,6 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+from data_synth.export import main
+from recipes.command import compose
+
 TOOLS = [
     {
         "type": "function",
@@ -81,7 +84,13 @@ def conversations() -> list[list[dict[str, Any]]]:
         [{"role": "system", "content": "You plan."}, user("什么时候?"), assistant("周一 9:00,不见不散。")],
         [user("a"), assistant("one"), user("b"), assistant("two"), user("c"), assistant("three\n")],
         [user("a"), assistant("\n\none", reasoning_content="kept from no one"), user("b"), assistant("two")],
-        [user("day?"), assistant(None, tool_calls=calls), tool("[9:00]"), tool("[]"), assistant("9:00 it is")],
+        [
+            user("day?"),
+            assistant(None, tool_calls=calls),
+            tool("[9:00]"),
+            tool("[]"),
+            assistant("9:00 it is"),
+        ],
         [
             user("day?"),
             assistant("Let me look.", reasoning_content="need the tool", tool_calls=calls[:1]),
@@ -89,7 +98,7 @@ def conversations() -> list[list[dict[str, Any]]]:
             assistant("Found it: 10:15AM", reasoning_content="done"),
         ],
         [user("say nothing"), assistant("")],
-        [user("speak first?"), assistant(" \n leading space"), user("x"), assistant("\n\nleading newline")],
+        [user("speak first?"), assistant(" leading space"), user("x"), assistant("\n\nleading newline")],
     ]
 
 
@@ -102,5 +111,14 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 def example_rows(num_scheduling: int = 60) -> list[dict[str, Any]]:
     """Scheduling rows, and one row for each of ``conversations``."""
-    talks = [row(90_000 + i, messages, TOOLS if i >= 6 else None) for i, messages in enumerate(conversations())]
+    talks = [
+        row(90_000 + i, messages, TOOLS if i >= 6 else None) for i, messages in enumerate(conversations())
+    ]
     return [scheduling_row(i) for i in range(num_scheduling)] + talks
+
+
+def export(folder: Path, rows: list[dict[str, Any]], *overrides: str) -> Path:
+    """What ``python -m data_synth.export`` makes of ``rows``, in ``folder/out``."""
+    path = write_rows(folder / "data.jsonl", rows)
+    main(compose("export", [f"input={path}", f"output_dir={folder / 'out'}", "vocab_size=512", *overrides]))
+    return folder / "out"
