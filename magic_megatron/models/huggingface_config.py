@@ -92,6 +92,8 @@ def model_config(config: Mapping[str, Any], name: str) -> ModelConfig:
             f"model_type={model_type}: unknown architecture; choose a model of {', '.join(_MODEL_TYPES)}"
         )
     _refuse_unsupported(config, model_type)
+    # transformers 5 saves num_experts under another name.
+    config = {"num_experts": config.get("num_local_experts"), **config}
     is_moe = model_type == "qwen3_moe"
     heads = _field(config, "num_attention_heads")
     return ModelConfig(
