@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -76,7 +77,7 @@ class PackedDataset:
             raise InputError(
                 f"data.sequence_length={sequence_length}: none of the {len(too_long)} rows of {prefix} fits,"
                 f" the shortest has {shortest} tokens; try data.sequence_length="
-                f"{padded_lengths(shortest, max(pad_multiple, 1024))}"
+                f"{padded_lengths(shortest, math.lcm(pad_multiple, 1024))}"
             )
         counts = np.bincount(self._pair.domain_ids[too_long], minlength=len(self.manifest.domains))
         self.dropped = {n: int(c) for n, c in zip(self.manifest.domains, counts, strict=True) if c}

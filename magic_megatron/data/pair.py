@@ -179,7 +179,9 @@ def _read_rows(prefix: str, manifest: Manifest) -> tuple[IntArray, IntArray, Int
                 found.append((row["num_tokens"], row["num_loss_tokens"], domain))
             except (ValueError, KeyError, TypeError) as error:
                 raise _refusal(prefix, f"{path}:{number} can't be read ({error!r})") from None
-    columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    if not found:
+        raise _refusal(prefix, f"{path} has no rows")
+    columns = np.array(found, dtype=np.int64).T
     return columns[0], columns[1], columns[2]
 
 
