@@ -32,7 +32,9 @@ def data_parallel_size(parallel: ParallelConfig, world_size: int) -> int:
     """
     for key in ("tp", "pp", "cp", "ep", "etp"):
         if getattr(parallel, key) < 1:
-            raise InputError(f"parallel.{key}={getattr(parallel, key)}: must be at least 1; try parallel.{key}=1")
+            raise InputError(
+                f"parallel.{key}={getattr(parallel, key)}: must be at least 1; try parallel.{key}=1"
+            )
     dense = parallel.tp * parallel.pp * parallel.cp
     if world_size % dense:
         raise InputError(
@@ -72,7 +74,14 @@ def check_model_fits(parallel: ParallelConfig, model: ModelConfig, sequence_leng
             f" {_choices('ep', model.num_experts)}"
         )
     if not model.is_moe and ep > 1:
-        raise InputError(f"parallel.ep={ep}: {model.name} is dense, it has no experts to spread; use parallel.ep=1")
+        raise InputError(
+            f"parallel.ep={ep}: {model.name} is dense, it has no experts to spread; use parallel.ep=1"
+        )
+    if model.is_moe and tp > 1 and not parallel.uses_sequence_parallel:
+        raise InputError(
+            f"parallel.sequence_parallel=false: megatron-core doesn't train experts under tp={tp} without it; use"
+            " parallel.sequence_parallel=null"
+        )
     if model.vocab_size is not None and model.vocab_size % tp:
         raise InputError(f"parallel.tp={tp}: the vocabulary of {model.vocab_size} must divide by tp")
     unit = (2 * cp if cp > 1 else 1) * (tp if parallel.uses_sequence_parallel else 1)

@@ -91,21 +91,27 @@ def check_values(config: SftConfig) -> None:
         if value < 1:
             raise InputError(f"{key}={value}: must be at least 1; try {key}=1")
     if config.train.num_steps is not None and config.train.num_steps < 0:
-        raise InputError(f"train.num_steps={config.train.num_steps}: must not be negative; try train.num_steps=100")
+        raise InputError(
+            f"train.num_steps={config.train.num_steps}: must not be negative; try train.num_steps=100"
+        )
     if config.optim.lr <= 0 or not 0 <= config.optim.min_lr <= config.optim.lr:
         raise InputError(
-            f"optim.lr={config.optim.lr}: must be positive and not below optim.min_lr={config.optim.min_lr}; try optim.lr=1e-5"
+            f"optim.lr={config.optim.lr}: must be positive and not below optim.min_lr={config.optim.min_lr};"
+            " try optim.lr=1e-5"
         )
     for key, beta in (("beta1", config.optim.beta1), ("beta2", config.optim.beta2)):
         if not 0 <= beta < 1:
             raise InputError(f"optim.{key}={beta}: must lie in [0, 1); try optim.{key}=0.9")
     for key in ("weight_decay", "clip_grad", "eps", "warmup_steps"):
         if getattr(config.optim, key) < 0:
-            raise InputError(f"optim.{key}={getattr(config.optim, key)}: must not be negative; try optim.{key}=0")
+            raise InputError(
+                f"optim.{key}={getattr(config.optim, key)}: must not be negative; try optim.{key}=0"
+            )
     multiple = 2 * config.parallel.cp if config.parallel.cp > 1 else 1
     if config.data.pad_multiple % multiple:
         raise InputError(
-            f"data.pad_multiple={config.data.pad_multiple}: must divide by 2·cp={multiple}; try data.pad_multiple={multiple}"
+            f"data.pad_multiple={config.data.pad_multiple}: must divide by 2·cp={multiple};"
+            f" try data.pad_multiple={multiple}"
         )
 
 
@@ -117,8 +123,9 @@ def num_microbatches(train: TrainConfig, dp: int) -> int:
     """
     unit = train.micro_batch_size * dp
     if train.global_batch_size % unit:
+        nearest = -(-train.global_batch_size // unit) * unit
         raise InputError(
             f"train.global_batch_size={train.global_batch_size}: must divide by micro_batch_size·dp ="
-            f" {train.micro_batch_size}·{dp} = {unit}; try train.global_batch_size={-(-train.global_batch_size // unit) * unit}"
+            f" {train.micro_batch_size}·{dp} = {unit}; try train.global_batch_size={nearest}"
         )
     return train.global_batch_size // unit

@@ -14,10 +14,12 @@ def main(config: DictConfig) -> None:
     platform.activate(sft.platform.name)
     # Imported late: megatron must not be imported before the platform is active.
     from magic_megatron.sft.preflight import plan_run
-    from magic_megatron.sft.processes import world_size
+    from magic_megatron.sft.processes import distributed, world_size
     from magic_megatron.sft.trainer import train
 
-    train(plan_run(sft, world_size()))
+    plan = plan_run(sft, world_size())
+    with distributed(sft.platform):
+        train(plan)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.core import CheckpointingException
+from megatron.core.models.gpt import GPTModel
 from megatron.core.optimizer import MegatronOptimizer
 
 from magic_megatron.moe.router import RouterStatistics
@@ -32,7 +32,7 @@ _METADATA = {"distrib_optim_sharding_type": "fully_reshardable"}
 class TrainingState:
     """All that a run goes on from. ``model`` is the chunk without its wrappers."""
 
-    model: torch.nn.Module
+    model: GPTModel
     optimizer: MegatronOptimizer
     router: RouterStatistics | None
 
@@ -93,10 +93,13 @@ def load(state: TrainingState, checkpoint: Path) -> dict[str, Any]:
         InputError: a shard is missing, truncated or changed.
     """
     try:
-        loaded = dist_checkpointing.load(state.sharded(is_loading=True), str(checkpoint), verify_integrity=True)
+        loaded = dist_checkpointing.load(
+            state.sharded(is_loading=True), str(checkpoint), verify_integrity=True
+        )
     except (CheckpointingException, OSError) as error:
         raise InputError(
-            f"resume=auto: checkpoint {checkpoint} is damaged ({error}); remove that folder to go on from the one before"
+            f"resume=auto: checkpoint {checkpoint} is damaged ({error});"
+            " remove that folder to go on from the one before"
         ) from error
     state.model.load_state_dict(loaded["model"])
     state.optimizer.load_state_dict(loaded["optimizer"])
@@ -105,7 +108,7 @@ def load(state: TrainingState, checkpoint: Path) -> dict[str, Any]:
     return json.loads((checkpoint / "trainer.json").read_text())
 
 
-def load_weights(model: torch.nn.Module, checkpoint: Path) -> None:
+def load_weights(model: GPTModel, checkpoint: Path) -> None:
     """Only the model's weights, for a run that starts from another one's end.
 
     Raises:
@@ -119,5 +122,7 @@ def load_weights(model: torch.nn.Module, checkpoint: Path) -> None:
     try:
         loaded = dist_checkpointing.load({"model": model.sharded_state_dict()}, str(checkpoint))
     except (CheckpointingException, OSError) as error:
-        raise InputError(f"init_from={checkpoint}: cannot be read ({error}); give another checkpoint") from error
+        raise InputError(
+            f"init_from={checkpoint}: cannot be read ({error}); give another checkpoint"
+        ) from error
     model.load_state_dict(loaded["model"])

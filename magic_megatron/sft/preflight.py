@@ -20,8 +20,10 @@ from magic_megatron.sft.checkpoints import complete_checkpoints, step_of
 from recipes.command import InputError
 
 # What a resumed run must share with the run it goes on from; the rest (layout, saving, logging) may change.
-_FIXED = ("model", "moe", "optim", "data", "seed", "train.seed", "train.num_steps", "train.num_epochs")
-_FIXED += ("train.global_batch_size", "init_from")
+_FIXED = (
+    *("model", "moe", "optim", "data", "seed", "init_from"),
+    *("train.seed", "train.num_steps", "train.num_epochs", "train.global_batch_size"),
+)
 _MOVABLE = ("data.path",)
 
 
@@ -149,4 +151,6 @@ def _check_writable(folder: Path) -> None:
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise InputError(f"output_dir={folder}: {parent} is not a folder that can be written; choose another one")
+        raise InputError(
+            f"output_dir={folder}: {parent} is not a folder that can be written; choose another one"
+        )

@@ -22,13 +22,12 @@ def world_size() -> int:
 
 
 @contextmanager
-def process_groups(parallel: ParallelConfig, platform: PlatformConfig, seed: int) -> Iterator[None]:
-    """torch.distributed over this run's processes, split as the layout says; torn down at the end."""
+def distributed(platform: PlatformConfig) -> Iterator[None]:
+    """torch.distributed over this run's processes; a run without torchrun is a world of one."""
     if platform.num_threads is not None:
         torch.set_num_threads(platform.num_threads)
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if platform.name == "cuda":
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     alone = "RANK" not in os.environ
     dist.init_process_group(
         platform.backend,
@@ -37,6 +36,15 @@ def process_groups(parallel: ParallelConfig, platform: PlatformConfig, seed: int
         world_size=1 if alone else -1,
         timeout=datetime.timedelta(minutes=30),
     )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def model_parallel(parallel: ParallelConfig, seed: int) -> Iterator[None]:
+    """Megatron-Core's process groups for one layout, inside ``distributed``."""
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tp,
         pipeline_model_parallel_size=parallel.pp,
@@ -49,4 +57,3 @@ def process_groups(parallel: ParallelConfig, platform: PlatformConfig, seed: int
         yield
     finally:
         parallel_state.destroy_model_parallel()
-        dist.destroy_process_group()

@@ -19,6 +19,7 @@ from megatron.core.distributed import (
     DistributedDataParallelConfig,
     finalize_model_grads,
 )
+from megatron.core.models.gpt import GPTModel
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 from megatron.core.transformer.module import Float16Module
@@ -34,7 +35,7 @@ from magic_megatron.moe.router import RouterMetrics, RouterStatistics, use_balan
 from magic_megatron.platform.specs import decoder_block_spec
 from magic_megatron.sft import checkpoints
 from magic_megatron.sft.preflight import RunPlan, write_recipe
-from magic_megatron.sft.processes import process_groups
+from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.step import ForwardBackward
 from recipes.command import InputError
@@ -43,18 +44,17 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def train(plan: RunPlan) -> None:
-    """Run ``plan`` to its last step. Every process of the world calls this."""
+    """Run ``plan`` to its last step. Every process of the world calls this, inside ``distributed``."""
     config = plan.config
-    with process_groups(config.parallel, config.platform, config.seed):
-        is_main = dist.get_rank() == 0
-        with _folder_lock(Path(config.output_dir), is_main):
-            if is_main:
-                write_recipe(config)
-                shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
-            dist.barrier()
-            trainer = Trainer(plan)
-            with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
-                trainer.run(log)
+    is_main = dist.get_rank() == 0
+    with model_parallel(config.parallel, config.seed), _folder_lock(Path(config.output_dir), is_main):
+        if is_main:
+            write_recipe(config)
+            shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
+        dist.barrier()
+        trainer = Trainer(plan)
+        with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
+            trainer.run(log)
 
 
 class Trainer:
@@ -69,7 +69,7 @@ class Trainer:
         self.optimizer = _build_optimizer(self.config, self.ddp)
         core_config.finalize_model_grads_func = finalize_model_grads
         core_config.grad_scale_func = self.optimizer.scale_loss
-        self.router = RouterStatistics([self.ddp], self.config.moe) if self.config.model.is_moe else None
+        self.router = _router_statistics(plan, self.ddp)
         self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
         if plan.checkpoint is not None:
@@ -137,30 +137,32 @@ class Trainer:
     def _begin_router(self, batches: list[MicroBatch], num_tokens: int, num_loss_tokens: int) -> None:
         if self.router is None:
             return
-        self.router.begin_step(num_tokens, num_loss_tokens)
+        self.router.begin_step(num_tokens, num_loss_tokens, count_domains=self._is_routing_due(self.step + 1))
         if self.router.needs_statistics_pass:
-            with self.router.counting(), torch.no_grad():
+            with self.router.counting():
                 self.forward_backward(batches, forward_only=True)
 
     def _local_microbatches(self) -> list[MicroBatch]:
         cp_size = parallel_state.get_context_parallel_world_size()
         cp_rank = parallel_state.get_context_parallel_rank()
-        device = torch.cuda.current_device()
+        device = torch.device(torch.cuda.current_device())
         return [
             batch.context_parallel_part(cp_size, cp_rank).to(device)
             for batch in self.batches.microbatches(self.step)
         ]
 
     def _routing_line(self, router: RouterMetrics | None) -> dict[str, Any] | None:
-        due = self.step % self.config.train.routing_interval == 0 or self.step == self.plan.num_steps
-        if router is None or not due:
+        if router is None or router.domain_counts is None:
             return None
         return {
             "step": self.step,
             "domains": list(self.plan.dataset.manifest.domains),
             "layers": list(range(self.config.model.num_hidden_layers)),
-            "counts": router.domain_counts.transpose(0, 1).tolist(),
+            "counts": router.domain_counts.tolist(),
         }
+
+    def _is_routing_due(self, step: int) -> bool:
+        return step % self.config.train.routing_interval == 0 or step == self.plan.num_steps
 
     def _save(self) -> None:
         checkpoints.save(
@@ -191,7 +193,7 @@ def _core_config(config: SftConfig) -> TransformerConfig:
     )
 
 
-def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> torch.nn.Module:
+def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> GPTModel:
     config = plan.config
     spec = decoder_block_spec(core_config, config.platform.name)
     if config.model.is_moe:
@@ -212,9 +214,7 @@ def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> torch.nn.Modu
     return chunk
 
 
-def _wrap(
-    chunk: torch.nn.Module, core_config: TransformerConfig, config: SftConfig
-) -> DistributedDataParallel:
+def _wrap(chunk: GPTModel, core_config: TransformerConfig, config: SftConfig) -> DistributedDataParallel:
     overlap = config.platform.name == "cuda"
     ddp_config = DistributedDataParallelConfig(
         use_distributed_optimizer=True,
@@ -228,6 +228,12 @@ def _wrap(
     if overlap:
         core_config.no_sync_func = ddp.no_sync
     return ddp
+
+
+def _router_statistics(plan: RunPlan, ddp: DistributedDataParallel) -> RouterStatistics | None:
+    if not plan.config.model.is_moe:
+        return None
+    return RouterStatistics([ddp], plan.config.moe, num_domains=len(plan.dataset.manifest.domains))
 
 
 def _build_optimizer(config: SftConfig, ddp: DistributedDataParallel) -> MegatronOptimizer:

@@ -60,6 +60,7 @@ def test_worlds_that_do_not_fit(sizes, world, message):
         ({"pp": 4}, TINY, 1024, "parallel.pp=4: qwen3_moe_tiny has 2 layers"),
         ({"ep": 3}, TINY, 1024, "parallel.ep=3: qwen3_moe_tiny has 8 experts"),
         ({"ep": 2}, DENSE, 1024, "is dense"),
+        ({"tp": 2, "sequence_parallel": False}, TINY, 1024, "parallel.sequence_parallel=false: "),
         ({"cp": 3}, TINY, 4096, "sequence length 4096 must divide by 2·cp"),
         ({"tp": 4, "cp": 2}, TINY, 1000, "sequence length 1000 must divide by 2·cp·tp=16"),
     ],

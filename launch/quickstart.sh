@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The whole pipeline in miniature, on two CPU cores: puzzles, training files, a Mixture-of-Experts model trained
+# by Megatron-Core in several processes, exported, served by vLLM, and scored on puzzles it has never seen.
+#   ./launch/quickstart.sh [RUN]     RUN is the folder it writes (default: runs/quickstart)
+# Finished stages are not run again, an unfinished one goes on where it stopped; a new RUN starts afresh.
+#   QUICKSTART_STEPS, QUICKSTART_ROWS, QUICKSTART_HELDOUT   training steps, calendar rows, calendar puzzles asked
+set -euo pipefail
+case "${1:-}" in -h|--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+run=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../runs/quickstart}")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+./launch/setup.sh
+source "${MAGIC_VENV:-.venv}/bin/activate"
+export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
+
+steps=${QUICKSTART_STEPS:-700}
+rows=${QUICKSTART_ROWS:-24000}
+heldout=${QUICKSTART_HELDOUT:-200}
+processes=2
+mkdir -p "$run"
+touch "$run/stages.jsonl"
+
+stage() {
+  local name=$1 started=$EPOCHREALTIME status=0
+  shift
+  if grep -q "\"stage\": \"$name\"" "$run/stages.jsonl"; then
+    echo "== $name: done before"
+    return
+  fi
+  echo "== $name"
+  "$@" || status=$?
+  if (( status )); then
+    echo "quickstart: stage $name ended with status $status; mend it and run the same command again" >&2
+    exit "$status"
+  fi
+  awk -v name="$name" -v from="$started" -v to="$EPOCHREALTIME" \
+    'BEGIN { printf "{\"stage\": \"%s\", \"wall_s\": %.1f}\n", name, to - from }' >> "$run/stages.jsonl"
+}
+
+# A sixth of the rows each for meeting and trip: the headline is the calendar.
+synthesise() {
+  local folder=$1 split=$2 seed=$3 calendar=$4 other=$5 subtask number
+  for subtask in calendar meeting trip; do
+    number=$other
+    [[ $subtask == calendar ]] && number=$calendar
+    python -m data_synth task=scheduling difficulty=mini subtask="$subtask" split="$split" seed="$seed" \
+      num_samples="$number" num_workers=$processes output_dir="$run/$folder/$subtask" || return
+  done
+}
+
+export_rows() {
+  python -m data_synth.export "input=[$run/synth/calendar/data.jsonl,$run/synth/meeting/data.jsonl,$run/synth/trip/data.jsonl]" \
+    "format=[indexed,parquet]" output_dir="$run/export"
+}
+
+train() {
+  torchrun --standalone --nproc-per-node $processes -m magic_megatron.sft \
+    model=qwen3_moe_tiny parallel.ep=$processes data.path="$run/export/train" output_dir="$run/sft" \
+    train.num_steps="$steps" train.global_batch_size=8 train.micro_batch_size=4 \
+    train.save_interval=200 train.keep_checkpoints=100 train.routing_interval=25 \
+    optim.lr=2e-3 optim.warmup_steps=$((steps / 20)) moe.aux_loss_coeff=1e-2 moe.z_loss_coeff=1e-3
+}
+
+convert() {
+  python -m magic_megatron.convert direction=to_hf overwrite=true \
+    source="$run/sft/checkpoints/step_$(printf %07d "$1")" target="$run/$2"
+}
+
+# Asks the server at the address given for every held-out puzzle.
+ask() {
+  local folder=$1 base_url=$2 subtask
+  for subtask in calendar meeting trip; do
+    python -m evaluation benchmark=natural_plan subtask="$subtask" data="$run/heldout/$subtask/data.jsonl" \
+      endpoint.base_url="$base_url" model=quickstart generation.max_tokens=128 output_dir="$run/$folder/$subtask" || return
+  done
+}
+export -f ask
+export run
+
+serve_and_ask() {
+  python -m magic_megatron.platform.serve --model "$run/$1" --name quickstart --log "$run/$1.log" \
+    -- bash -c 'ask "$@"' ask "$2" '{base_url}'
+}
+
+report() {
+  python -m evaluation.report runs="$run" output="$run/report.html"
+}
+
+stage synth synthesise synth train 1 "$rows" $((rows / 6))
+stage heldout synthesise heldout test 2 "$heldout" $((heldout / 4))
+stage export export_rows
+stage sft train
+stage convert_before convert 0 hf_before
+stage convert_after convert "$steps" hf_after
+stage eval_before serve_and_ask hf_before eval_before
+stage eval_after serve_and_ask hf_after eval_after
+echo "== report"
+report
+echo "quickstart: open $run/report.html"
