@@ -1,0 +1,1 @@
+"""``python -m evaluation.report``: one page and one ``summary.json`` of what run folders hold."""

@@ -1,0 +1,61 @@
+"""``python -m evaluation.report``: see ``recipes/report.yaml`` for its keys."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from evaluation.command import start
+from evaluation.jsonl import encode, replace
+from evaluation.report.page import make_section, render
+from evaluation.report.run_folder import read_run
+from recipes.command import InputError, typed
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """``recipes/report.yaml``."""
+
+    runs: str | list[str]
+    output: str
+    summary: str | None
+    num_examples: int
+
+    def __post_init__(self) -> None:
+        if self.num_examples < 0:
+            raise InputError(f"num_examples={self.num_examples}: negative; give 0 or more")
+        if not self.runs:
+            raise InputError(f"runs={self.runs}: no run; give a folder or a list of folders")
+
+
+def main(config: DictConfig) -> None:
+    """Write the page and ``summary.json``: a run's objects, or with several runs those objects by run.
+
+    Ends with status 1 if training and held-out data share an instance, after writing both.
+    """
+    settings = typed(ReportSettings, config)
+    folders = [settings.runs] if isinstance(settings.runs, str) else settings.runs
+    sections = [make_section(read_run(folder), settings.num_examples) for folder in folders]
+    output = Path(settings.output)
+    summary = Path(settings.summary) if settings.summary else output.with_name("summary.json")
+    for path in (output, summary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    replace(output, render(sections).encode("utf-8", "replace"))
+    summaries = {str(section.run.path): section.summary for section in sections}
+    alone = sections[0].summary if len(sections) == 1 else summaries
+    replace(summary, encode(alone, indent=1) + b"\n")
+    print(f"wrote {output} and {summary}")
+    for section in sections:
+        if section.run.num_shared_instances:
+            sys.exit(
+                f"error: {section.run.path}: {section.run.num_shared_instances} held-out instances are in "
+                "the training data too, so that its accuracy says nothing; make both again with split=train "
+                "and split=test"
+            )
+
+
+if __name__ == "__main__":
+    start("report", main)
