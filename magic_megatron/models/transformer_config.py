@@ -6,6 +6,7 @@ The names on the left are Megatron-Core's (``megatron/core/transformer/transform
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from typing import Any, Literal
 
 import torch
@@ -42,12 +43,15 @@ def transformer_config(
     Raises:
         InputError: a model that Megatron-Core's router can't express.
     """
-    return TransformerConfig(
-        **_architecture(model),
-        **(_experts(model, platform, moe_capacity_factor) if model.is_moe else {}),
-        **_layout(parallel, dtype),
-        **_execution(platform, dtype, recompute),
-    )
+    with warnings.catch_warnings():
+        # Megatron-Core's own default for CUDA graphs, which we don't use, warns of itself.
+        warnings.filterwarnings("ignore", message="full scope is deprecated")
+        return TransformerConfig(
+            **_architecture(model),
+            **(_experts(model, platform, moe_capacity_factor) if model.is_moe else {}),
+            **_layout(parallel, dtype),
+            **_execution(platform, dtype, recompute),
+        )
 
 
 def _architecture(model: ModelConfig) -> dict[str, Any]:

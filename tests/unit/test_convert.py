@@ -1,0 +1,227 @@
+"""Conversion of folders: what is written beside the weights, what is refused, and that nothing is lost."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
+
+from magic_megatron import convert
+from magic_megatron.config.model import ModelConfig
+from magic_megatron.models.checkpoint_weights import CheckpointReader, write_weights
+from magic_megatron.models.huggingface import all_weights, to_huggingface, weight_shape
+from recipes.command import InputError, compose, typed
+
+VOCAB_SIZE = 48
+
+
+@pytest.fixture(params=["qwen3_moe_tiny", "qwen2_5_tiny"])
+def model(request) -> ModelConfig:
+    recipe = typed(ModelConfig, compose("sft", [f"model={request.param}", "output_dir=-"]).model)
+    return dataclasses.replace(recipe, hidden_size=128, num_attention_heads=4)
+
+
+@pytest.fixture
+def weights(model):
+    generator = torch.Generator().manual_seed(1)
+    shapes = {name: weight_shape(name, model, VOCAB_SIZE) for name in all_weights(model)}
+    return {name: torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+
+
+@pytest.fixture
+def checkpoint(tmp_path, model, weights):
+    """As a run leaves it, but for the optimizer: the recipe leaves the vocabulary open."""
+    folder = tmp_path / "step_0000010"
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    write_weights(folder, shapes, torch.float32, weights.__getitem__)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"model": dataclasses.asdict(model), "seed": 0}))
+    tokenizer = folder / "tokenizer"
+    tokenizer.mkdir()
+    vocabulary = {"a": 0, "<|endoftext|>": 1, "<|im_end|>": 2}
+    Tokenizer(models.WordLevel(vocabulary, unk_token="a")).save(str(tokenizer / "tokenizer.json"))
+    settings = {"pad_token": "<|endoftext|>", "eos_token": {"content": "<|im_end|>"}}
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tokenizer / "chat_template.jinja").write_text("{{ messages }}")
+    return folder
+
+
+def run(direction, source, target, *overrides):
+    convert.main(
+        compose("convert", [f"direction={direction}", f"source={source}", f"target={target}", *overrides])
+    )
+
+
+def tensors(folder):
+    return {name: t for file in folder.glob("*.safetensors") for name, t in load_file(file).items()}
+
+
+def test_exported_weights_are_the_mapping_of_the_checkpoints(tmp_path, checkpoint, weights, model):
+    run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
+    found, expected = tensors(tmp_path / "hf"), to_huggingface(weights, model)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_index_names_every_tensors_file(tmp_path, checkpoint):
+    run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
+    index = json.loads((tmp_path / "hf" / "model.safetensors.index.json").read_text())
+    files = sorted(path.name for path in (tmp_path / "hf").glob("*.safetensors"))
+    assert files == [f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)]
+    assert len(files) > 2
+    assert {name: file for file in files for name in load_file(tmp_path / "hf" / file)} == index["weight_map"]
+    stored = tensors(tmp_path / "hf")
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in stored.values())
+
+
+def test_config_and_tokenizer_lie_beside_the_weights(tmp_path, checkpoint, model):
+    run("to_hf", checkpoint, tmp_path / "hf", "dtype=bfloat16")
+    config = json.loads((tmp_path / "hf" / "config.json").read_text())
+    assert (config["vocab_size"], config["torch_dtype"]) == (VOCAB_SIZE, "bfloat16")
+    assert (config["bos_token_id"], config["eos_token_id"]) == (1, 2)
+    generation = json.loads((tmp_path / "hf" / "generation_config.json").read_text())
+    assert generation == {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 1}
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        assert (tmp_path / "hf" / name).read_bytes() == (checkpoint / "tokenizer" / name).read_bytes()
+    assert all(tensor.dtype is torch.bfloat16 for tensor in tensors(tmp_path / "hf").values())
+
+
+def test_there_and_back_is_exact(tmp_path, checkpoint, weights, model):
+    run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
+    run("from_hf", tmp_path / "hf", tmp_path / "back")
+    found = CheckpointReader(tmp_path / "back", "source").read(all_weights(model))
+    assert all(torch.equal(found[name], weight) for name, weight in weights.items())
+    recipe = yaml.safe_load((tmp_path / "back" / "recipe.yaml").read_text())["model"]
+    expected = dataclasses.replace(model, name="hf", vocab_size=VOCAB_SIZE)
+    assert ModelConfig(**recipe) == expected
+    assert (tmp_path / "back" / "tokenizer" / "chat_template.jinja").is_file()
+    run("to_hf", tmp_path / "back", tmp_path / "again")
+    first, second = tensors(tmp_path / "hf"), tensors(tmp_path / "again")
+    assert first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_one_file_without_an_index_is_read_too(tmp_path, checkpoint, weights, model):
+    run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
+    everything = tensors(tmp_path / "hf")
+    for path in (tmp_path / "hf").glob("model*"):
+        path.unlink()
+    save_file(everything, tmp_path / "hf" / "model.safetensors")
+    run("from_hf", tmp_path / "hf", tmp_path / "back")
+    name = all_weights(model)[3]
+    found = CheckpointReader(tmp_path / "back", "source").read([name])
+    assert torch.equal(found[name], weights[name])
+
+
+def test_an_existing_target_is_kept_unless_told(tmp_path, checkpoint):
+    run("to_hf", checkpoint, tmp_path / "hf")
+    before = (tmp_path / "hf" / "config.json").read_bytes()
+    with pytest.raises(InputError, match=r"target=.*hf: exists; .* overwrite=true"):
+        run("to_hf", checkpoint, tmp_path / "hf", "dtype=bfloat16")
+    assert (tmp_path / "hf" / "config.json").read_bytes() == before
+    run("to_hf", checkpoint, tmp_path / "hf", "dtype=bfloat16", "overwrite=true")
+    assert (tmp_path / "hf" / "config.json").read_bytes() != before
+    assert not list(tmp_path.glob(".hf*"))
+
+
+def test_a_folder_of_other_things_is_never_overwritten(tmp_path, checkpoint):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("…")
+    with pytest.raises(InputError, match="holds no earlier conversion"):
+        run("to_hf", checkpoint, tmp_path / "thesis", "overwrite=true")
+    assert (tmp_path / "thesis" / "chapter.tex").is_file()
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path, checkpoint):
+    run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
+    last = sorted((tmp_path / "hf").glob("*.safetensors"))[-1]
+    last.write_bytes(last.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"{last.name} is missing or damaged"):
+        run("from_hf", tmp_path / "hf", tmp_path / "back")
+    assert not (tmp_path / "back").exists() and not list(tmp_path.glob(".back*"))
+
+
+def test_a_missing_tensor_is_named(tmp_path, checkpoint):
+    run("to_hf", checkpoint, tmp_path / "hf")
+    index_path = tmp_path / "hf" / "model.safetensors.index.json"
+    index = json.loads(index_path.read_text())
+    del index["weight_map"]["model.layers.1.self_attn.k_proj.weight"]
+    index_path.write_text(json.dumps(index))
+    with pytest.raises(
+        InputError, match=r"source=.*hf: tensor model\.layers\.1\.self_attn\.k_proj\.weight is"
+    ):
+        run("from_hf", tmp_path / "hf", tmp_path / "back")
+
+
+def test_weights_of_another_config_are_refused(tmp_path, checkpoint):
+    run("to_hf", checkpoint, tmp_path / "hf")
+    path = tmp_path / "hf" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": 64}))
+    with pytest.raises(InputError, match=r"embed_tokens\.weight is \[48, 128\], by config\.json \[48, 64\]"):
+        run("from_hf", tmp_path / "hf", tmp_path / "back")
+
+
+def test_a_checkpoint_with_another_runs_recipe_is_refused(tmp_path, checkpoint, model):
+    other = dataclasses.asdict(dataclasses.replace(model, hidden_size=64))
+    (checkpoint / "recipe.yaml").write_text(yaml.safe_dump({"model": other}))
+    with pytest.raises(InputError, match=r"word_embeddings\.weight is \[48, 128\] there, \[48, 64\] by its"):
+        run("to_hf", checkpoint, tmp_path / "hf")
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("recipe.yaml", "recipe.yaml is missing"), (".metadata", "no checkpoint there; give a folder such as")],
+)
+def test_an_incomplete_checkpoint_is_refused(tmp_path, checkpoint, missing, message):
+    (checkpoint / missing).unlink()
+    with pytest.raises(InputError, match=message):
+        run("to_hf", checkpoint, tmp_path / "hf")
+
+
+def test_a_truncated_shard_is_refused(tmp_path, checkpoint):
+    shard = next(checkpoint.glob("*.distcp"))
+    shard.write_bytes(shard.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"source=.*: a shard is damaged"):
+        run("to_hf", checkpoint, tmp_path / "hf")
+    assert not (tmp_path / "hf").exists()
+
+
+def test_an_unknown_architecture_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    with pytest.raises(InputError, match=r"source=.*: model_type=llama: unknown architecture"):
+        run("from_hf", tmp_path, tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["direction=sideways", "source=.", "target=x"], "direction=sideways: "),
+        (["direction=to_hf", "source=nowhere", "target=x"], "source=nowhere: no such folder"),
+        (["direction=to_hf", "source=.", "target=."], "target=.: is the source"),
+        (["direction=to_hf", "source=.", "target=x", "max_shard_bytes=0"], "max_shard_bytes=0: must be"),
+        (["direction=from_hf", "source=.", "target=x"], "source=.: config.json is missing"),
+        (["direction=to_hf", "source=."], "target: missing"),
+    ],
+)
+def test_bad_input_is_one_line(overrides, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as refusal:
+        convert.main(compose("convert", overrides))
+    assert message in str(refusal.value)
+
+
+def test_the_command_reports_in_one_line(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "magic_megatron.convert",
+        "direction=to_hf",
+        "source=nowhere",
+        "target=x",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr == "error: source=nowhere: no such folder; give the folder to convert\n"
