@@ -41,8 +41,8 @@ def sum_over_tokens(values: Tensor, token_mask: Tensor) -> Tensor:
 def load_balancing_loss(probs: Tensor, fractions: Tensor, num_tokens: int, token_mask: Tensor) -> Tensor:
     """Share of L = N_E · Σ_i f_i · P_i (Eq. 15), where P_i is the mean probability of expert i.
 
-    A balanced router has L = 1. The loss is linear in P: given f and the number of tokens of the global batch,
-    each token's share of value and gradient is exact by itself. f carries no gradient.
+    A balanced router has L = 1. The loss is linear in P: given f and the number of tokens of the whole
+    batch, each token's share of value and gradient is exact by itself. f carries no gradient.
 
     Args:
         probs: softmax of the router's logits over all experts [T, E].

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.distributed as dist
@@ -26,30 +24,10 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 from torch import Tensor, nn
 
 from magic_megatron.config.moe import MoeConfig
-from magic_megatron.moe.balance import count_selections, load_balancing_loss, selection_fractions, z_loss
+from magic_megatron.moe.balance import z_loss
+from magic_megatron.moe.load_balancing import Step
 from magic_megatron.moe.tally import RouterMetrics, Tally
 from magic_megatron.platform.specs import set_router
-
-
-@dataclass
-class Step:
-    """What all routers of one rank share; ``RouterStatistics`` keeps it.
-
-    Attributes:
-        phase: ``idle`` between steps, ``counting`` in the forward pass for statistics, else ``training``.
-        num_tokens: real tokens of the global batch.
-        num_loss_tokens: its tokens with a loss, the number by which the gradients will be divided.
-        counts: assignments per expert whose fractions weigh the loss [L, E]; ``None`` while unknown.
-        domain_ids: of the current micro-batch [B, S], not split for sequence parallelism.
-    """
-
-    moe: MoeConfig
-    tally: Tally
-    phase: Literal["idle", "counting", "training"] = "idle"
-    num_tokens: int = 0
-    num_loss_tokens: int = 0
-    counts: Tensor | None = None
-    domain_ids: Tensor | None = None
 
 
 class BalancedTopKRouter(TopKRouter):
@@ -102,13 +80,13 @@ class BalancedTopKRouter(TopKRouter):
             step.tally.add(self.layer, logits, scores, selected, routing_map, token_mask, domain_ids)
             if step.phase == "counting":
                 return probs, routing_map
-            fractions = self._fractions(step, selected, token_mask)
+            loads = step.load_balancing.loads(step, self.layer, self.tp_dp_cp_group, selected, token_mask)
             if not torch.is_grad_enabled():
-                self.pending.append(fractions)
+                self.pending.append(loads)
         else:
-            fractions = self.pending.popleft()
+            loads = self.pending.popleft()
         if torch.is_grad_enabled():
-            probs = self._attach_losses(step, probs, logits, scores, fractions, token_mask)
+            probs = self._attach_losses(step, probs, logits, scores, loads, token_mask)
         return probs, routing_map
 
     def _attach_losses(
@@ -117,27 +95,15 @@ class BalancedTopKRouter(TopKRouter):
         probs: Tensor,
         logits: Tensor,
         scores: Tensor,
-        fractions: Tensor | None,
+        loads: Tensor | None,
         token_mask: Tensor,
     ) -> Tensor:
         """``probs``, in whose backward pass the gradient of the losses sets off. No communication there."""
         loss = step.moe.z_loss_coeff * z_loss(logits.float(), step.num_tokens, token_mask)
-        if fractions is not None:
-            balance = load_balancing_loss(scores, fractions, step.num_tokens, token_mask)
-            loss = loss + step.moe.aux_loss_coeff * balance
+        if loads is not None:
+            share = step.load_balancing.share(step, scores, loads, token_mask)
+            loss = loss + step.moe.aux_loss_coeff * share
         return MoEAuxLossAutoScaler.apply(probs, loss * max(step.num_loss_tokens, 1))
-
-    def _fractions(self, step: Step, selected: Tensor, token_mask: Tensor) -> Tensor | None:
-        """f [E] for the micro-batch at hand; ``None`` without a load-balancing loss."""
-        if step.moe.load_balancing == "none":
-            return None
-        if step.counts is None:
-            raise RuntimeError("the loads are unknown; run a forward pass inside RouterStatistics.counting()")
-        if step.moe.statistics == "running":
-            counts = count_selections(selected, token_mask)
-            dist.all_reduce(counts, group=self.tp_dp_cp_group)
-            step.counts[self.layer] += counts
-        return selection_fractions(step.counts[self.layer])
 
     def _token_mask(self, logits: Tensor, seq_length: int, padding_mask: Tensor | None) -> Tensor:
         if padding_mask is None:
