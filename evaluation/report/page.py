@@ -84,7 +84,7 @@ def render(sections: list[Section]) -> str:
 
 def _count_rejected(run: RunFolder) -> Counter[str]:
     """Attempts that gave no row of training data, by reason, over all subtasks."""
-    domains = (run.manifest or {}).get("domains", {}).values()
+    domains = (domain for manifest in run.manifests for domain in manifest["domains"].values())
     return sum((Counter(domain["rejected"]) for domain in domains), Counter())
 
 

@@ -49,11 +49,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run, as far as it got. What a stage hasn't left is None or empty."""
+    """A run, as far as it got. What a stage hasn't left is None or empty.
+
+    ``synth/`` and ``heldout/`` may hold an output of data_synth, or several in folders of their own.
+    """
 
     path: Path
     stages: list[Record]
-    manifest: Record | None
+    manifests: list[Record]
     training: Rows | None
     heldout: Rows | None
     solutions: dict[str, Record] = field(repr=False)
@@ -85,11 +88,10 @@ def read_run(folder: str) -> RunFolder:
     if not path.is_dir():
         raise InputError(f"runs={folder}: no such folder; give the output_dir of a run")
     sft = path if (path / "metrics.jsonl").exists() else path / "sft"
-    manifest = path / "synth" / "manifest.json"
     run = RunFolder(
         path=path,
         stages=_lines(path / "stages.jsonl"),
-        manifest=_json(manifest) if manifest.exists() else None,
+        manifests=[_json(manifest) for manifest in sorted((path / "synth").rglob("manifest.json"))],
         training=_count_rows(path / "synth"),
         heldout=_count_rows(path / "heldout"),
         solutions={row["id"]: row for row in _rows(path / "heldout")},
@@ -98,7 +100,7 @@ def read_run(folder: str) -> RunFolder:
         before=_read_evaluations(path / "eval_before"),
         after=_read_evaluations(path / "eval_after"),
     )
-    if not (run.stages or run.manifest or run.training or run.metrics or run.before or run.after):
+    if not (run.stages or run.manifests or run.training or run.metrics or run.before or run.after):
         raise InputError(f"runs={folder}: nothing of a run in it; give the output_dir of a run")
     return run
 

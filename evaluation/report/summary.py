@@ -23,8 +23,8 @@ def summarise(run: RunFolder) -> dict[str, dict[str, Any]]:
 
 
 def _synth(run: RunFolder) -> dict[str, Any] | None:
-    if run.manifest is not None:
-        return {"num_rows": run.manifest["num_rows"]}
+    if run.manifests:
+        return {"num_rows": sum(manifest["num_rows"] for manifest in run.manifests)}
     return None if run.training is None else {"num_rows": run.training.num_rows}
 
 

@@ -44,11 +44,14 @@ def evaluated(folder, scores, errors=()):
 @pytest.fixture
 def run(tmp_path):
     path = tmp_path / "quickstart"
-    rejected = [{"rejected": {"ambiguous": 4, "other_split": 1}}, {"rejected": {"ambiguous": 3}}]
-    write(
-        path / "synth" / "manifest.json", {"num_rows": 6, "domains": dict(zip("ab", rejected, strict=True))}
-    )
-    write(path / "synth" / "data.jsonl", *(row(f"t{i}", "calendar", f"train{i}") for i in range(6)))
+    for subtask, rejected in (
+        ("calendar", {"ambiguous": 4, "other_split": 1}),
+        ("meeting", {"ambiguous": 3}),
+    ):
+        domains = {f"scheduling/{subtask}": {"rejected": rejected}}
+        write(path / "synth" / subtask / "manifest.json", {"num_rows": 3, "domains": domains})
+        training = [row(f"{subtask}-t{i}", subtask, f"train-{subtask}{i}") for i in range(3)]
+        write(path / "synth" / subtask / "data.jsonl", *training)
     heldout = [row(f"{s}-{i}", s, f"test-{s}{i}") for s in ("calendar", "meeting") for i in range(4)]
     write(path / "heldout" / "data.jsonl", *heldout)
     steps = [
@@ -179,7 +182,7 @@ def test_same_files_same_page(run):
 
 
 def test_shared_instances_fail_after_the_page_is_written(run, tmp_path):
-    write(run / "heldout" / "data.jsonl", row("calendar-0", "calendar", "train3"))
+    write(run / "heldout" / "data.jsonl", row("calendar-0", "calendar", "train-meeting2"))
     done = report(f"runs={run}", f"output={tmp_path / 'report.html'}", f"summary={tmp_path / 's.json'}")
     assert done.returncode == 1
     assert "1 held-out instances are in the training data too" in done.stderr
@@ -224,9 +227,9 @@ def test_what_it_refuses(run, tmp_path):
         read_run(str(tmp_path / "empty"))
     nameless = row("t", "calendar", "x")
     del nameless["meta"]["instance"]
-    write(run / "synth" / "data.jsonl", nameless)
+    write(run / "synth" / "calendar" / "data.jsonl", nameless)
     with pytest.raises(InputError, match=r"row t in synth/ has no meta\.instance"):
         read_run(str(run))
-    (run / "synth" / "data.jsonl").write_text("{")
+    (run / "synth" / "calendar" / "data.jsonl").write_text("{")
     with pytest.raises(InputError, match="line 1 is no JSON"):
         read_run(str(run))
