@@ -239,10 +239,15 @@ def gradients(model: torch.nn.Module) -> Gradients:
 
 
 def step(
-    model: torch.nn.Module, statistics: RouterStatistics, batch: Batch, layout: Layout, cross_entropy: float
+    model: torch.nn.Module,
+    statistics: RouterStatistics,
+    batch: Batch,
+    layout: Layout,
+    cross_entropy: float,
+    count_domains: bool = True,
 ) -> dict:
     model.zero_grad_buffer()
-    statistics.begin_step(batch.num_tokens, batch.num_loss_tokens)
+    statistics.begin_step(batch.num_tokens, batch.num_loss_tokens, count_domains=count_domains)
     passes = statistics.needs_statistics_pass
     if passes:
         with statistics.counting():
@@ -338,7 +343,7 @@ def run_single() -> dict:
 
     def run(**changes):
         statistics = RouterStatistics([model], replace(MOE, **changes), num_domains=DOMAINS)
-        return step(model, statistics, SECOND, layout, cross_entropy=0.0)
+        return step(model, statistics, SECOND, layout, cross_entropy=0.0, count_domains=False)
 
     results["running_at_once"] = run(statistics="running")
     results["without_balance"] = run(load_balancing="none")

@@ -105,6 +105,13 @@ def test_the_two_losses_add_up(single):
     assert_same_gradients(summed, single["exact_alone"]["gradients"])
 
 
+def test_domains_are_counted_only_when_asked(single):
+    for case in ("without_z", "capped"):
+        metrics = single[case]["metrics"]
+        assert metrics.domain_counts is None
+        assert metrics.domain_divergence is None
+
+
 def test_a_capacity_drops_tokens_and_counts_them(single):
     capped, free = single["capped"]["metrics"], single["without_z"]["metrics"]
     assert capped.num_dropped_tokens > 0
