@@ -19,7 +19,7 @@ _INDEX = "model.safetensors.index.json"
 
 
 class SafetensorsReader:
-    """Reads single tensors of the model in ``folder``; files stay mapped, not loaded.
+    """Reads single tensors of the model in ``folder``; one file at a time is mapped into memory.
 
     Raises:
         InputError: no weights there, or a file of them is missing or damaged.
@@ -27,7 +27,7 @@ class SafetensorsReader:
 
     def __init__(self, folder: Path) -> None:
         self._label = f"source={folder}"
-        self._files: dict[Path, Any] = {}
+        self._mapped: tuple[Path, Any] | None = None
         if (folder / _INDEX).is_file():
             listed = json.loads((folder / _INDEX).read_text())["weight_map"]
             self._file_of = {name: folder / file for name, file in listed.items()}
@@ -55,14 +55,14 @@ class SafetensorsReader:
             raise InputError(f"{self._label}: {name} can't be read ({error}); copy the file again") from error
 
     def _open(self, path: Path) -> Any:
-        if path not in self._files:
+        if self._mapped is None or self._mapped[0] != path:
             try:
-                self._files[path] = safe_open(path, framework="pt")
+                self._mapped = (path, safe_open(path, framework="pt"))
             except (OSError, SafetensorError) as error:
                 raise InputError(
                     f"{self._label}: {path.name} is missing or damaged ({error}); copy it again"
                 ) from error
-        return self._files[path]
+        return self._mapped[1]
 
 
 class SafetensorsWriter:
