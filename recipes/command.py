@@ -115,7 +115,7 @@ def _explain(message: str, overrides: list[str], keys: list[str]) -> str:
         override = re.search(r"Could not override '([^']+)'", message)
         key = (override.group(1) if override else unknown.group(1)).lstrip("+~")
         value = next((o.split("=", 1)[1] for o in overrides if o.split("=", 1)[0] == key and "=" in o), "")
-        near = difflib.get_close_matches(key, keys, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(key, keys, n=2, cutoff=0.6)
         hint = f"did you mean {' or '.join(near)}?" if near else "see --cfg job for the keys"
         return f"{key}={value}: unknown key; {hint}"
     choice = re.search(r"In '[^']*': Could not find '([^']+)'|Could not (?:find|load) '([^']+)'", message)

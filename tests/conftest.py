@@ -1,23 +1,9 @@
 """Real data for the tests: rows that data_synth makes, exported once a session."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-
-def run_module(module: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """``python -m module arguments`` in a process of its own; its output is captured."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
-
-
-def must_run(module: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """As ``run_module``, but a failure fails the test with the end of what was printed."""
-    done = run_module(module, *arguments, timeout=timeout)
-    assert done.returncode == 0, f"{module}: {done.stderr[-3000:]}"
-    return done
+from commands import must_run
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class PlatformConfig:
-    """One entry of ``recipes/platform``. ``num_threads=None`` leaves torch's own choice."""
+    """One entry of ``recipes/platform``.
+
+    ``num_threads=None`` leaves torch's own choice; ``overlap_communication`` hides the data-parallel reduction
+    of gradients and gathering of weights behind computation.
+    """
 
     name: Literal["rehearsal", "cuda"]
     backend: Literal["gloo", "nccl"]
     dtype: Literal["fp32", "bf16"]
     num_threads: int | None
+    overlap_communication: bool
     sequence_length: int

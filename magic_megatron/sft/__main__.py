@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+
 from omegaconf import DictConfig
 
 from magic_megatron import platform
@@ -11,6 +14,7 @@ from recipes.command import run, typed
 
 def main(config: DictConfig) -> None:
     sft = typed(SftConfig, config)
+    _quieten_upstream()
     platform.activate(sft.platform.name)
     # Imported late: megatron must not be imported before the platform is active.
     from magic_megatron.sft.preflight import plan_run
@@ -20,6 +24,14 @@ def main(config: DictConfig) -> None:
     plan = plan_run(sft, world_size())
     with distributed(sft.platform):
         train(plan)
+
+
+def _quieten_upstream() -> None:
+    """Deprecations inside megatron and torch, said by every process, would bury the progress line."""
+    logging.getLogger("megatron").setLevel(logging.ERROR)
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    for category in (FutureWarning, DeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=r"megatron|torch")
 
 
 if __name__ == "__main__":

@@ -26,8 +26,7 @@ def distributed(platform: PlatformConfig) -> Iterator[None]:
     """torch.distributed over this run's processes; a run without torchrun is a world of one."""
     if platform.num_threads is not None:
         torch.set_num_threads(platform.num_threads)
-    if platform.name == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     alone = "RANK" not in os.environ
     dist.init_process_group(
         platform.backend,

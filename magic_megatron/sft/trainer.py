@@ -215,7 +215,7 @@ def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> GPTModel:
 
 
 def _wrap(chunk: GPTModel, core_config: TransformerConfig, config: SftConfig) -> DistributedDataParallel:
-    overlap = config.platform.name == "cuda"
+    overlap = config.platform.overlap_communication
     ddp_config = DistributedDataParallelConfig(
         use_distributed_optimizer=True,
         grad_reduce_in_fp32=True,

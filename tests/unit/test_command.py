@@ -73,10 +73,7 @@ def sft(*arguments):
 def test_a_command_ends_with_2_and_one_line_on_bad_input():
     done = sft("optim.lrr=1")
     assert done.returncode == 2
-    assert (
-        done.stderr.strip()
-        == "error: optim.lrr=1: unknown key; did you mean optim.lr, optim.min_lr or optim.beta1?"
-    )
+    assert done.stderr.strip() == "error: optim.lrr=1: unknown key; did you mean optim.lr or optim.min_lr?"
 
 
 @pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
