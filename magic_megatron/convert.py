@@ -175,8 +175,11 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _special_tokens(folder: Path) -> tuple[int | None, int | None]:
-    """Ids of the padding token, which Qwen also names as its first, and of the one that ends an answer."""
-    if not (folder / "tokenizer.json").is_file():
+    """Ids of the padding token, which Qwen also names as its first, and of the one that ends an answer.
+
+    ``None`` for what the tokenizer's files don't say.
+    """
+    if not all((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json")):
         return None, None
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     settings = json.loads((folder / "tokenizer_config.json").read_text())

@@ -90,6 +90,13 @@ def test_config_and_tokenizer_lie_beside_the_weights(tmp_path, checkpoint, model
     assert all(tensor.dtype is torch.bfloat16 for tensor in tensors(tmp_path / "hf").values())
 
 
+def test_a_tokenizer_that_names_no_special_tokens_is_copied_as_it_is(tmp_path, checkpoint):
+    (checkpoint / "tokenizer" / "tokenizer_config.json").unlink()
+    run("to_hf", checkpoint, tmp_path / "hf")
+    assert json.loads((tmp_path / "hf" / "generation_config.json").read_text()) == {}
+    assert (tmp_path / "hf" / "tokenizer.json").is_file()
+
+
 def test_there_and_back_is_exact(tmp_path, checkpoint, weights, model):
     run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
     run("from_hf", tmp_path / "hf", tmp_path / "back")
