@@ -212,8 +212,7 @@ class RouterStatistics:
         step = self._step
         step.phase = "idle"
         assert not any(router.pending for router in self.routers), "a backward pass is missing"
-        self._add_up(step.tally)
-        metrics = step.tally.to_cpu().metrics(step.num_tokens)
+        metrics = self._add_up(step.tally).metrics(step.num_tokens)
         self._last_counts = metrics.tokens_per_expert
         return metrics
 
@@ -247,12 +246,17 @@ class RouterStatistics:
         config, device = self.config, self.routers[0].weight.device
         return Tally(config.num_layers, config.num_moe_experts, num_domains, device)
 
-    def _add_up(self, tally: Tally) -> None:
-        """Over all ranks: stages fill in each other's layers. Ranks that hold the same tokens count once."""
+    def _add_up(self, tally: Tally) -> Tally:
+        """``tally`` becomes the sum over all ranks; returns its checked copy on the CPU.
+
+        Pipeline stages fill in each other's layers; ranks that hold the same tokens count once.
+        """
         if not self.config.sequence_parallel and self.routers[0].tp_group.rank() != 0:
             tally.sums.zero_()
         dist.all_reduce(tally.sums)
-        tally.check(self._step.num_tokens, self.config.moe_router_topk)
+        copy = tally.to_cpu()
+        copy.check(self._step.num_tokens, self.config.moe_router_topk)
+        return copy
 
 
 def use_balanced_router(block: TransformerBlockSubmodules) -> None:
