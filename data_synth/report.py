@@ -73,8 +73,7 @@ def _count(data: Path, rejected: Path) -> tuple[dict[str, Domain], list[dict[str
     domains: dict[str, Domain] = defaultdict(Domain)
     seen: set[str] = set()
     rows = sum(1 for _ in data.open("rb"))
-    shown = {index * rows // NUM_EXAMPLES for index in range(min(NUM_EXAMPLES, rows))}
-    shown = shown if rows > NUM_EXAMPLES else set(range(rows))
+    shown = {min(k * rows // NUM_EXAMPLES + k, rows - 1) for k in range(NUM_EXAMPLES)}
     examples = []
     for index, row in enumerate(_records(data)):
         domain = domains[f"{row['task']}/{row['subtask']}"]
@@ -154,6 +153,6 @@ def _figure() -> tuple[Any, Any]:
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "data_synth"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     return text[text.index("<svg") :]

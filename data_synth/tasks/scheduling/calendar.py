@@ -15,8 +15,10 @@ from data_synth.tasks.scheduling.fingerprint import structure_hash
 from data_synth.tasks.scheduling.puzzle import Solved
 from data_synth.tasks.scheduling.recipe import DAY_ENDS, DAY_STARTS, CalendarLevel
 
-LONGEST_MEETING_SLOTS = 4
-"""Of the existing meetings that are drawn."""
+EXISTING_LENGTHS = (1, 1, 1, 2, 2, 3)
+"""Slots of an existing meeting, each entry as likely as another."""
+LONGEST_REPAIR_SLOTS = 4
+"""Of a meeting that is added to block a second solution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,20 @@ class CalendarPuzzle:
         return Calendar(problem, goal, _freeze(busy), preferences, earliest)
 
     def _existing_meetings(self, problem: Problem, goal: Goal, rng: Random) -> list[list[int]]:
-        busy = [[0] * len(problem.days) for _ in problem.people]
-        for calendar in busy:
-            for day in range(len(problem.days)):
-                for _ in range(rng.randint(*self.level.meetings_per_day)):
-                    slot, length = rng.randrange(problem.num_slots), rng.choice((1, 1, 1, 2, 2, 3))
-                    calendar[day] |= _meeting_mask(problem, goal, day, slot, length)
+        """Meetings at random; where they would take the goal's slots, they leave these out."""
+        free = [~goal.mask(problem, day) for day in range(len(problem.days))]
+        fewest, most = self.level.meetings_per_day
+        busy = []
+        for _ in problem.people:
+            calendar = []
+            for day_free in free:
+                taken = 0
+                for _ in range(fewest + int(rng.random() * (most - fewest + 1))):
+                    drawn = int(rng.random() * problem.num_slots * len(EXISTING_LENGTHS))
+                    slot, length = divmod(drawn, len(EXISTING_LENGTHS))
+                    taken |= (1 << EXISTING_LENGTHS[length]) - 1 << slot
+                calendar.append(taken & day_free & (1 << problem.num_slots) - 1)
+            busy.append(calendar)
         return busy
 
     def _preferences(self, problem: Problem, rng: Random) -> tuple[Preference, ...]:
@@ -178,15 +188,18 @@ class CalendarPuzzle:
         rng: Random,
     ) -> None:
         """Block other free starts, one meeting at a time, until the goal is alone or the budget is spent."""
+        window = (1 << problem.length) - 1
+        starts = free_starts(problem, busy, preferences)
+        others = [start for start in starts if start != (goal.day, goal.slot)]
         for _ in range(self.level.max_repairs):
-            starts = free_starts(problem, busy, preferences)
-            others = [start for start in starts if start != (goal.day, goal.slot)]
             if not others:
                 return
             day, slot = rng.choice(others)
             blocked = slot + rng.randrange(problem.length)
-            mask = _meeting_mask(problem, goal, day, blocked, rng.randint(1, LONGEST_MEETING_SLOTS))
+            mask = (1 << rng.randint(1, LONGEST_REPAIR_SLOTS)) - 1 << blocked
+            mask &= ~goal.mask(problem, day) & (1 << problem.num_slots) - 1
             rng.choice(busy)[day] |= mask
+            others = [start for start in others if start[0] != day or not mask & window << start[1]]
 
 
 def _uniform_patterns(problem: Problem, goal: Goal, rng: Random) -> list[list[int]]:
@@ -200,17 +213,6 @@ def _uniform_patterns(problem: Problem, goal: Goal, rng: Random) -> list[list[in
             for person, calendar in enumerate(busy):
                 calendar[day] |= (taken_by >> person & 1) << slot
     return busy
-
-
-def _meeting_mask(problem: Problem, goal: Goal, day: int, slot: int, length: int) -> int:
-    """A meeting of up to ``length`` slots from ``slot`` on that leaves the goal free."""
-    taken = goal.mask(problem, day)
-    mask = 0
-    for position in range(slot, min(slot + length, problem.num_slots)):
-        if taken >> position & 1:
-            break
-        mask |= 1 << position
-    return mask
 
 
 def free_starts(

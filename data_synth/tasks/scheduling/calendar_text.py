@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from data_synth.tasks.scheduling.recipe import DAY_ENDS, DAY_STARTS
 NUM_SHORT_VERBS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CalendarStatement:
     """Says one calendar puzzle."""
 
@@ -26,12 +27,12 @@ class CalendarStatement:
     def task(self, rng: Random) -> str:
         """Participants, length, everyone's calendar, preferences."""
         forms, phrases = self.phrases.calendar, self.phrases
-        days = self._days()
+        days = self._days
         when = forms.one_day.format(day=days[0])
         if len(days) > 1:
             when = forms.several_days.format(days=phrases.one_of(days))
         opening = (forms.tasks[0] if self.short else rng.choice(forms.tasks)).format(
-            people=phrases.listed(self._people()),
+            people=phrases.listed(self._people),
             length=phrases.length(self.puzzle.problem.length * self.puzzle.problem.slot_minutes),
             starts=phrases.clock(DAY_STARTS),
             ends=phrases.clock(DAY_ENDS),
@@ -50,7 +51,7 @@ class CalendarStatement:
     def steps(self) -> list[str]:
         """The proposed time."""
         starts, ends = self._span()
-        day = self._days()[self.plan.day]
+        day = self._days[self.plan.day]
         clock = self.phrases.clock
         return [self.phrases.calendar.answer.format(day=day, starts=clock(starts), ends=clock(ends))]
 
@@ -59,26 +60,26 @@ class CalendarStatement:
         forms, phrases = self.phrases.calendar, self.phrases
         problem = self.puzzle.problem
         sentences = []
-        for day, name in enumerate(self._days()):
+        for day, name in enumerate(self._days):
             taken = 0
             for calendar in self.puzzle.busy:
                 taken |= calendar[day]
             for preference in self.puzzle.preferences:
                 if preference.day == day:
                     taken |= preference.blocks(problem.num_slots)
-            spans = self._intervals(~taken & (1 << problem.num_slots) - 1)
-            form = forms.derived_day if spans else forms.derived_none
-            sentences.append(form.format(day=name, times=self._times(spans)))
+            free = ~taken & (1 << problem.num_slots) - 1
+            form = forms.derived_day if free else forms.derived_none
+            sentences.append(form.format(day=name, times=self._times(free)))
         starts, ends = (phrases.clock(minute) for minute in self._span())
         length = phrases.length(problem.length * problem.slot_minutes)
         sentences.append(
-            forms.derived.format(length=length, day=self._days()[self.plan.day], starts=starts, ends=ends)
+            forms.derived.format(length=length, day=self._days[self.plan.day], starts=starts, ends=ends)
         )
         return phrases.sentence_gap.join(sentences)
 
     def gold(self) -> dict[str, Any]:
         """Busy intervals and preferences in minutes after midnight, by name."""
-        problem, people, days = self.puzzle.problem, self._people(), self._days()
+        problem, people, days = self.puzzle.problem, self._people, self._days
         return {
             "people": people,
             "days": days,
@@ -110,9 +111,11 @@ class CalendarStatement:
             "duration": problem.length * problem.slot_minutes / 60,
         }
 
+    @cached_property
     def _people(self) -> list[str]:
         return [PEOPLE[person][self.phrases.code] for person in self.puzzle.problem.people]
 
+    @cached_property
     def _days(self) -> list[str]:
         return [WEEKDAYS[day][self.phrases.code] for day in self.puzzle.problem.days]
 
@@ -122,15 +125,15 @@ class CalendarStatement:
         return starts, starts + problem.length * problem.slot_minutes
 
     def _calendar(self, person: int, rng: Random) -> str:
-        forms, name = self.phrases.calendar, self._people()[person]
+        forms, name = self.phrases.calendar, self._people[person]
         busy = self.puzzle.busy[person]
         if not any(busy):
             return (forms.free[0] if self.short else rng.choice(forms.free))[len(busy) > 1].format(
                 person=name
             )
         days = [
-            forms.busy_day.format(day=day, times=self._times(self._intervals(mask)))
-            for day, mask in zip(self._days(), busy, strict=True)
+            forms.busy_day.format(day=day, times=self._times(mask))
+            for day, mask in zip(self._days, busy, strict=True)
             if mask
         ]
         verbs = forms.busy[:NUM_SHORT_VERBS] if self.short else forms.busy
@@ -140,22 +143,34 @@ class CalendarStatement:
         preference = self.puzzle.preferences[index]
         time = self.phrases.clock(DAY_STARTS + preference.slot * self.puzzle.problem.slot_minutes)
         return rng.choice(getattr(self.phrases.calendar, preference.kind)).format(
-            person=self._people()[preference.person], day=self._days()[preference.day], time=time
+            person=self._people[preference.person], day=self._days[preference.day], time=time
         )
 
-    def _times(self, spans: list[list[int]]) -> str:
-        clock, until = self.phrases.clock, self.phrases.until
-        return self.phrases.comma.join(until.format(starts=clock(a), ends=clock(b)) for a, b in spans)
-
     def _intervals(self, mask: int) -> list[list[int]]:
-        """The runs of a mask as [start, end] in minutes after midnight."""
-        problem = self.puzzle.problem
-        spans: list[list[int]] = []
-        for slot in range(problem.num_slots):
-            if mask >> slot & 1:
-                start = DAY_STARTS + slot * problem.slot_minutes
-                if spans and spans[-1][1] == start:
-                    spans[-1][1] += problem.slot_minutes
-                else:
-                    spans.append([start, start + problem.slot_minutes])
-        return spans
+        return [list(span) for span in intervals(mask, self.puzzle.problem.slot_minutes)]
+
+    def _times(self, mask: int) -> str:
+        return times(mask, self.puzzle.problem.slot_minutes, self.phrases)
+
+
+@cache
+def times(mask: int, slot_minutes: int, phrases: Phrases) -> str:
+    """The runs of a mask of slots in words."""
+    spans = [(phrases.clock(start), phrases.clock(end)) for start, end in intervals(mask, slot_minutes)]
+    return phrases.comma.join(phrases.until.format(starts=start, ends=end) for start, end in spans)
+
+
+@cache
+def intervals(mask: int, slot_minutes: int) -> tuple[tuple[int, int], ...]:
+    """The runs of a mask of slots as (start, end) in minutes after midnight."""
+    spans: list[tuple[int, int]] = []
+    slot = 0
+    while mask:
+        skipped = (mask & -mask).bit_length() - 1
+        mask >>= skipped
+        length = (~mask & mask + 1).bit_length() - 1
+        mask >>= length
+        start = DAY_STARTS + (slot + skipped) * slot_minutes
+        spans.append((start, start + length * slot_minutes))
+        slot += skipped + length
+    return tuple(spans)

@@ -71,13 +71,17 @@ def _prove_calendar(puzzle: Calendar) -> tuple[int, dict[str, int]]:
     days = [[day * slots, day * slots + latest] for day in range(len(problem.days))]
     start = model.new_int_var_from_domain(cp_model.Domain.from_intervals(days), "start")
     meeting = model.new_fixed_size_interval_var(start, problem.length, "meeting")
-    taken = [mask for person in puzzle.busy for mask in enumerate(person)]
-    taken += [(p.day, p.blocks(slots)) for p in puzzle.preferences]
-    for day, mask in taken:
-        for slot in range(slots):
-            if mask >> slot & 1:
-                busy = model.new_fixed_size_interval_var(day * slots + slot, 1, "busy")
-                model.add_no_overlap([meeting, busy])
+    taken = list(puzzle.busy)
+    for p in puzzle.preferences:
+        taken.append(tuple(p.blocks(slots) if day == p.day else 0 for day in range(len(days))))
+    for calendar in taken:
+        busy = [
+            model.new_fixed_size_interval_var(day * slots + slot, 1, "busy")
+            for day, mask in enumerate(calendar)
+            for slot in range(slots)
+            if mask >> slot & 1
+        ]
+        model.add_no_overlap([meeting, *busy])
     if not puzzle.earliest:
         return _count(model, [start]), {}
     model.minimize(start)

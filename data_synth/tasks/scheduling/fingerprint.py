@@ -7,41 +7,46 @@ refinement (Weisfeiler and Leman 1968), a node's colour becomes its own and the 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
+from operator import add
 from typing import Any
 
-ROUNDS = 3
+ROUNDS = 2
+MAX_LABEL, MAX_NODES = 4096, 256
+"""Bounds under which a pair of edge labels and a colour pack into one integer."""
 
 
 def structure_hash(
-    subtask: str, common: Any, nodes: Sequence[Any], edges: Sequence[Sequence[Any]] | None = None
+    subtask: str, common: Any, nodes: Sequence[Any], edges: Sequence[Sequence[int]] | None = None
 ) -> str:
     """SHA-256 (hex) of a structure, the same for every renumbering of its nodes.
 
     Args:
         subtask: keeps the subtasks apart.
-        common: what belongs to no node, as JSON.
-        nodes: a label per node, as JSON.
-        edges: ``edges[i][j]`` is the label from node i to node j; None if there are none.
+        common: what belongs to no node.
+        nodes: a label per node; labels and ``common`` are told apart by their ``repr``.
+        edges: ``edges[i][j]`` from 0 to 4095 is the label from node i to node j; None if there are none.
     """
-    colours = [_digest(label) for label in nodes]
+    labels = [repr(label) for label in nodes]
+    said: list[Any] = [subtask, common, sorted(labels)]
     if edges is not None:
-        num = len(nodes)
-        for _ in range(min(ROUNDS, num - 1)):
-            colours = [
-                _digest(
-                    [
-                        colours[i],
-                        sorted(
-                            (str(edges[i][j]), str(edges[j][i]), colours[j]) for j in range(num) if j != i
-                        ),
-                    ]
-                )
-                for i in range(num)
+        assert len(labels) < MAX_NODES
+        columns = list(zip(*edges, strict=True))
+        pairs = [
+            [(there * MAX_LABEL + back) * MAX_NODES for there, back in zip(row, column, strict=True)]
+            for row, column in zip(edges, columns, strict=True)
+        ]
+        colours = _ranks(labels)
+        for _ in range(ROUNDS):
+            signatures = [
+                (own, *sorted(map(add, around, colours))) for own, around in zip(colours, pairs, strict=True)
             ]
-    return hashlib.sha256(json.dumps([subtask, common, sorted(colours)]).encode()).hexdigest()
+            said.append(sorted(signatures))
+            colours = _ranks(signatures)
+    return hashlib.sha256(repr(said).encode()).hexdigest()
 
 
-def _digest(label: Any) -> str:
-    return hashlib.blake2b(repr(label).encode(), digest_size=12).hexdigest()
+def _ranks(values: list[Any]) -> list[int]:
+    """Each value's place among the distinct ones: the same for every order of the values."""
+    places = {value: place for place, value in enumerate(sorted(set(values)))}
+    return [places[value] for value in values]

@@ -29,7 +29,7 @@ class Text:
         answer_form: how to answer, for prompts without examples.
         answer: the canonical solution.
         steps: the solution's sentences or lines.
-        derivation: a short way to the solution.
+        derivation: a short way to the solution, empty unless asked for.
     """
 
     task: str
@@ -70,8 +70,8 @@ def statement(puzzle: Any, solved: Solved, language: str, short: bool) -> Statem
     return trip_text.TripStatement(puzzle, solved.plan, phrases, short)
 
 
-def put_into_words(said: Statement, subtask: str, language: str, rng: Random) -> Text:
-    """All texts of a row."""
+def put_into_words(said: Statement, subtask: str, language: str, rng: Random, derive: bool = False) -> Text:
+    """All texts of a row; ``derive`` asks for the derivation."""
     phrases = PHRASES[language]
     forms: Any = getattr(phrases, subtask)
     steps = said.steps()
@@ -82,5 +82,5 @@ def put_into_words(said: Statement, subtask: str, language: str, rng: Random) ->
         answer_form=forms.answer_form,
         answer=separator.join(steps),
         steps=steps,
-        derivation=said.derivation(),
+        derivation=said.derivation() if derive else "",
     )

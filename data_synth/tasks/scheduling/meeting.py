@@ -91,10 +91,10 @@ class Meeting:
 
 
 class _Search:
-    """Dynamic programme over (set of friends met, last friend).
+    """Dynamic programme over (friends met as a bit mask, place), with the earliest end of each state.
 
-    Forward it keeps the earliest end, backward the latest end from which the rest can still be met; the two
-    together walk over all optimal orders and no others.
+    Backwards it keeps the latest end from which the rest can still be met; the two together walk over all
+    optimal orders and no others.
     """
 
     name = "subset_dynamic_programme"
@@ -103,30 +103,44 @@ class _Search:
         self.friends = puzzle.friends
         self.travel = puzzle.problem.travel
         self.nodes = 0
+        self._detours = _shortest_ways(self.travel)
+        self._earliest: dict[tuple[int, int], int] = {}
         self._latest: dict[tuple[int, int], int] = {}
         self._target = 0
         self._deadline = 0
-        self._ends: dict[tuple[int, int], int] = {}
 
     def best_sets(self) -> list[int]:
-        """All sets (bit masks) of the largest size that can be met, found by earliest ends forward."""
-        layer: dict[tuple[int, int], int] = {(0, -1): DAY_STARTS}
-        while True:
-            self.nodes += len(layer)
-            following: dict[tuple[int, int], int] = {}
-            for (met, last), time in layer.items():
-                legs = self.travel[last + 1]
-                for j, friend in enumerate(self.friends):
-                    if met >> j & 1:
-                        continue
-                    end = max(time + legs[j + 1], friend.opens) + friend.minutes
-                    key = (met | 1 << j, j)
-                    if end <= friend.closes and end < following.get(key, end + 1):
-                        following[key] = end
-            if not following:
-                self._ends = layer
+        """All sets (bit masks) of the largest size that can be met.
+
+        Sizes are tried from all friends downwards: a state that cannot reach the size is cut, so that large
+        sizes are cheap to refute.
+        """
+        for size in range(len(self.friends), 0, -1):
+            layer = {(0, 0): DAY_STARTS}
+            self._earliest = {}
+            for missing in range(size, 0, -1):
+                layer = self._advance(layer, missing)
+                self._earliest.update(layer)
+            if layer:
                 return sorted({met for met, _ in layer})
-            layer = following
+        return [0]
+
+    def _advance(self, layer: dict[tuple[int, int], int], missing: int) -> dict[tuple[int, int], int]:
+        """One more friend for every state from which ``missing`` of them may be met."""
+        following: dict[tuple[int, int], int] = {}
+        for (met, place), time in layer.items():
+            self.nodes += 1
+            ahead = [(j, f) for j, f in enumerate(self.friends) if not met >> j & 1]
+            ways, legs = self._detours[place], self.travel[place]
+            if sum(time + ways[j + 1] + f.minutes <= f.closes for j, f in ahead) < missing:
+                continue
+            for j, friend in ahead:
+                start = time + legs[j + 1]
+                end = (start if start > friend.opens else friend.opens) + friend.minutes
+                key = (met | 1 << j, j + 1)
+                if end <= friend.closes and end < following.get(key, end + 1):
+                    following[key] = end
+        return following
 
     def has_one_order(self, target: int, deadline: int) -> bool:
         """Whether just one order meets ``target`` by ``deadline``."""
@@ -137,7 +151,7 @@ class _Search:
 
     def canonical_order(self, target: int) -> tuple[tuple[int, ...], int]:
         """The lexicographically first of the orders with the earliest end, and that end."""
-        ends = min(end for (met, _), end in self._ends.items() if met == target)
+        ends = min(end for (met, _), end in self._earliest.items() if met == target)
         self._aim(target, ends)
         return next(self._orders((), 0, DAY_STARTS)), ends
 
@@ -149,34 +163,46 @@ class _Search:
         if met == self._target:
             yield order
             return
-        last = order[-1] if order else -1
-        for j, friend in enumerate(self.friends):
-            if not (self._target & ~met) >> j & 1:
-                continue
-            end = max(time + self.travel[last + 1][j + 1], friend.opens) + friend.minutes
-            if end <= self._latest_end(met | 1 << j, j):
+        legs = self.travel[order[-1] + 1 if order else 0]
+        for j in self._missing(met):
+            friend = self.friends[j]
+            end = max(time + legs[j + 1], friend.opens) + friend.minutes
+            if end <= self._latest_end(met | 1 << j, j + 1):
                 yield from self._orders((*order, j), met | 1 << j, end)
 
-    def _latest_end(self, met: int, last: int) -> int:
-        """The latest end of the meeting with ``last`` from which the rest of the target can be met."""
-        key = (met, last)
+    def _latest_end(self, met: int, place: int) -> int:
+        """The latest end of the meeting at ``place`` from which the rest of the target can be met."""
+        key = (met, place)
         if key not in self._latest:
             self.nodes += 1
-            closes = self.friends[last].closes
-            if met == self._target:
-                self._latest[key] = min(closes, self._deadline)
+            if key not in self._earliest or self._earliest[key] > self._deadline:
+                self._latest[key] = NEVER
+            elif met == self._target:
+                self._latest[key] = min(self.friends[place - 1].closes, self._deadline)
             else:
-                reach = max(self._latest_departure(met, last, j) for j in self._missing(met))
-                self._latest[key] = min(closes, reach)
+                reach = max(self._latest_departure(met, place, j) for j in self._missing(met))
+                self._latest[key] = min(self.friends[place - 1].closes, reach)
         return self._latest[key]
 
-    def _latest_departure(self, met: int, last: int, j: int) -> int:
+    def _latest_departure(self, met: int, place: int, j: int) -> int:
         friend = self.friends[j]
-        start = self._latest_end(met | 1 << j, j) - friend.minutes
-        return start - self.travel[last + 1][j + 1] if start >= friend.opens else NEVER
+        start = self._latest_end(met | 1 << j, j + 1) - friend.minutes
+        return start - self.travel[place][j + 1] if start >= friend.opens else NEVER
 
-    def _missing(self, met: int) -> Iterator[int]:
-        return (j for j in range(len(self.friends)) if (self._target & ~met) >> j & 1)
+    def _missing(self, met: int) -> list[int]:
+        return [j for j in range(len(self.friends)) if (self._target & ~met) >> j & 1]
+
+
+def _shortest_ways(travel: tuple[tuple[int, ...], ...]) -> list[list[int]]:
+    """Shortest times over any places on the way: rounded times may break the triangle inequality."""
+    ways = [list(row) for row in travel]
+    for via, onward in enumerate(ways):
+        for row in ways:
+            first = row[via]
+            for end, rest in enumerate(onward):
+                if first + rest < row[end]:
+                    row[end] = first + rest
+    return ways
 
 
 class MeetingPuzzle:

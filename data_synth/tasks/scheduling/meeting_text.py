@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -21,7 +22,7 @@ class _Stop:
     ends: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeetingStatement:
     """Says one meeting puzzle."""
 
@@ -34,7 +35,7 @@ class MeetingStatement:
         """Travel times, then where, when and how long each friend can be met."""
         forms, town = self.phrases.meeting, TOWNS[self.puzzle.problem.town].names[self.phrases.code]
         opening = (forms.tasks[0] if self.short else rng.choice(forms.tasks)).format(town=town)
-        places = self._places()
+        places = self._places
         legs = [(a, b) for a in range(len(places)) for b in range(len(places)) if a != b]
         if self.short:
             legs = [(a, b) for a, b in legs if a < b]
@@ -53,7 +54,7 @@ class MeetingStatement:
     def steps(self) -> list[str]:
         """The day, in the sentences that NaturalPlan's scorer walks through."""
         forms, watch = self.phrases.meeting, self.phrases.watch
-        places, people = self._places(), self._people()
+        places, people = self._places, self._people
         sentences = [forms.start.format(place=places[0], time=watch(DAY_STARTS))]
         for stop in self._walk():
             place, friend = places[stop.friend + 1], self.puzzle.friends[stop.friend]
@@ -70,7 +71,7 @@ class MeetingStatement:
 
     def derivation(self) -> str:
         """How many friends can be met, in which order, and who is left out."""
-        forms, people = self.phrases.meeting, self._people()
+        forms, people = self.phrases.meeting, self._people
         order = [people[j] for j in self.plan.order]
         ends = self.phrases.watch(self._walk()[-1].ends)
         sentences = [
@@ -85,10 +86,10 @@ class MeetingStatement:
 
     def gold(self) -> dict[str, Any]:
         """Travel times in minutes, windows in minutes after midnight, by name."""
-        places, people = self._places(), self._people()
+        places, people = self._places, self._people
         return {
             "start": {"place": places[0], "minute": DAY_STARTS},
-            "travel": self._dist_matrix(),
+            "travel": self._dist_matrix,
             "friends": [
                 {
                     "name": people[j],
@@ -126,20 +127,23 @@ class MeetingStatement:
             here, time = j + 1, starts + friend.minutes
         return stops
 
+    @cached_property
     def _places(self) -> list[str]:
         problem = self.puzzle.problem
         return [TOWNS[problem.town].places[place].names[self.phrases.code] for place in problem.places]
 
+    @cached_property
     def _people(self) -> list[str]:
         return [PEOPLE[person][self.phrases.code] for person in self.puzzle.problem.people]
 
+    @cached_property
     def _dist_matrix(self) -> dict[str, dict[str, int]]:
-        places, travel = self._places(), self.puzzle.problem.travel
+        places, travel = self._places, self.puzzle.problem.travel
         return {a: {b: travel[i][j] for j, b in enumerate(places) if i != j} for i, a in enumerate(places)}
 
     def _constraints(self, rng: Random) -> str:
         forms, watch = self.phrases.meeting, self.phrases.watch
-        places, people = self._places(), self._people()
+        places, people = self._places, self._people
         window, minimum = forms.windows[0], forms.minimums[0]
         if not self.short:
             window, minimum = rng.choice(forms.windows), rng.choice(forms.minimums)

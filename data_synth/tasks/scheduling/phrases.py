@@ -78,9 +78,9 @@ class TripPhrases:
     derived_route: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phrases:
-    """A language."""
+    """A language; compared by identity."""
 
     code: str
     twelve_hours: bool

@@ -35,14 +35,16 @@ class CalendarLevel:
         _check_range("calendar.num_people", self.num_people, 1, len(PEOPLE))
         _check_range("calendar.num_days", self.num_days, 1, len(WEEKDAYS))
         if self.slot_minutes not in (30, 60):
-            raise InputError(f"difficulty.calendar.slot_minutes={self.slot_minutes}: must be 30 or 60")
+            raise InputError(
+                f"difficulty.calendar.slot_minutes={self.slot_minutes}: NaturalPlan knows halves and hours; use 30 or 60"
+            )
         slots = hours // self.slot_minutes
         key = f"difficulty.calendar.meeting_minutes={list(self.meeting_minutes)}"
         if not self.meeting_minutes:
             raise InputError(f"{key}: empty; give at least one length, such as [30]")
         for minutes in self.meeting_minutes:
             if minutes <= 0 or minutes % self.slot_minutes:
-                raise InputError(f"{key}: must be positive multiples of slot_minutes={self.slot_minutes}")
+                raise InputError(f"{key}: not in slots; use multiples of slot_minutes={self.slot_minutes}")
             if minutes > hours:
                 raise InputError(f"{key}: the work day has {hours} minutes; use at most that")
         if self.uniform_patterns and set(self.meeting_minutes) != {self.slot_minutes}:
@@ -51,7 +53,7 @@ class CalendarLevel:
         _check_range("calendar.meetings_per_day", self.meetings_per_day, 0, free)
         _check_range("calendar.num_preferences", self.num_preferences, 0, self.num_people[1])
         _check_share("calendar.earliest_share", self.earliest_share)
-        _check_range("calendar.max_repairs", (self.max_repairs, self.max_repairs), 0, 10_000)
+        _check_number("calendar.max_repairs", self.max_repairs, 0, 10_000)
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class MeetingLevel:
         """Raise InputError for parameters no puzzle can have."""
         places = min(len(town.places) for town in TOWNS)
         _check_range("meeting.num_friends", self.num_friends, 1, places - 1)
-        _check_range("meeting.step_minutes", (self.step_minutes, self.step_minutes), 1, 60)
-        _check_range("meeting.travel_step_minutes", (self.travel_step_minutes,) * 2, 1, 60)
+        _check_number("meeting.step_minutes", self.step_minutes, 1, 60)
+        _check_number("meeting.travel_step_minutes", self.travel_step_minutes, 1, 60)
         _check_range("meeting.window_opens", self.window_opens, 0, LAST_WINDOW_ENDS)
         _check_range("meeting.meeting_minutes", self.meeting_minutes, self.step_minutes, 24 * 60)
         _check_range("meeting.window_minutes", self.window_minutes, self.step_minutes, 24 * 60)
@@ -134,7 +136,16 @@ def _check_range(key: str, given: tuple[int, int], lowest: int, highest: int) ->
     if low > high:
         raise InputError(f"difficulty.{key}={list(given)}: lowest first; try [{high},{low}]")
     if low < lowest or high > highest:
-        raise InputError(f"difficulty.{key}={list(given)}: must lie in {lowest} to {highest}")
+        near = [min(max(bound, lowest), highest) for bound in given]
+        raise InputError(
+            f"difficulty.{key}={list(given)}: must lie in {lowest} to {highest}; try [{near[0]},{near[1]}]"
+        )
+
+
+def _check_number(key: str, given: int, lowest: int, highest: int) -> None:
+    if not lowest <= given <= highest:
+        near = min(max(given, lowest), highest)
+        raise InputError(f"difficulty.{key}={given}: must lie in {lowest} to {highest}; try {near}")
 
 
 def _check_share(key: str, given: float) -> None:

@@ -51,7 +51,7 @@ class SchedulingTask:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
         subtask, turn = self._turn(index)
         stream = f"{self.settings.seed}/scheduling/{subtask}/{turn}/{attempt}"
-        puzzle = self.draw(subtask, self._size(subtask, turn), Random(stream))
+        puzzle = self.draw(subtask, self.size(subtask, turn), Random(stream))
         fingerprint = puzzle.fingerprint()
         split = split_of(fingerprint, self.settings.test_share)
         if self.settings.split not in ("all", split):
@@ -59,7 +59,7 @@ class SchedulingTask:
         solved, reason = examine(puzzle)
         if reason is not None:
             return Attempt(fingerprint, reason, {"instance": dataclasses.asdict(puzzle)})
-        row = self._integrate(puzzle, solved, subtask, turn, Random(f"{stream}/text"))
+        row = self.integrate(puzzle, solved, subtask, turn, Random(f"{stream}/text"))
         row["meta"] = {
             "seed": self.settings.seed,
             "generator": GENERATOR,
@@ -80,13 +80,13 @@ class SchedulingTask:
         goal = puzzle.fix_goal(problem, rng)
         return puzzle.constrain(problem, goal, rng)
 
-    def _integrate(
+    def integrate(
         self, puzzle: Instance, solved: Solved, subtask: str, turn: int, rng: Random
     ) -> dict[str, Any]:
         """Stage 5: the row, but for its ``meta``."""
         language, short = self._language(turn), self.settings.difficulty.style == "short"
         said = statement(puzzle, solved, language, short)
-        text = put_into_words(said, subtask, language, rng)
+        text = put_into_words(said, subtask, language, rng, self.settings.reasoning == "steps")
         prompts = self._prompts(text, subtask, language)
         official, official_text, official_prompts = said, text, prompts
         if language != OFFICIAL_LANGUAGE:
@@ -121,13 +121,12 @@ class SchedulingTask:
         }
 
     def _assistant(self, text: Text) -> dict[str, str]:
-        derivation = text.derivation if self.settings.reasoning == "steps" else ""
         if self.settings.answer_format == "tagged":
-            content = f"<think>{derivation}</think><answer>{text.answer}</answer>"
+            content = f"<think>{text.derivation}</think><answer>{text.answer}</answer>"
             return {"role": "assistant", "content": content}
         message = {"role": "assistant", "content": text.answer}
-        if derivation:
-            message["reasoning_content"] = derivation
+        if text.derivation:
+            message["reasoning_content"] = text.derivation
         return message
 
     def _solved_examples(self, subtask: str, language: str) -> list[Text]:
@@ -137,7 +136,7 @@ class SchedulingTask:
             texts: list[Text] = []
             for draw in range(self.settings.max_attempts):
                 rng = Random(f"examples/{subtask}/{language}/{draw}")
-                puzzle = self.draw(subtask, self._size(subtask, draw), rng)
+                puzzle = self.draw(subtask, self.size(subtask, draw), rng)
                 solved, reason = examine(puzzle)
                 if reason is None and split_of(puzzle.fingerprint(), self.settings.test_share) == "train":
                     said = statement(puzzle, solved, language, short=False)
@@ -167,7 +166,7 @@ class SchedulingTask:
         subtasks = self.settings.subtasks
         return subtasks[index % len(subtasks)], index // len(subtasks)
 
-    def _size(self, subtask: str, turn: int) -> int:
+    def size(self, subtask: str, turn: int) -> int:
         """Sizes take turns, so that rejection does not favour the small ones."""
         lowest, highest = self.puzzles[subtask].sizes
         return lowest + turn // len(LANGUAGE_TURNS[self.settings.language]) % (highest - lowest + 1)

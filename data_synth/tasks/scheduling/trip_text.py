@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -11,7 +12,7 @@ from data_synth.tasks.scheduling.phrases import Phrases
 from data_synth.tasks.scheduling.trip import Route, Trip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TripStatement:
     """Says one trip puzzle."""
 
@@ -23,7 +24,7 @@ class TripStatement:
     def task(self, rng: Random) -> str:
         """Stays and events city by city, then the flights."""
         forms, gap = self.phrases.trip, self.phrases.sentence_gap
-        cities, total = self._cities(), self.puzzle.problem.total_days
+        cities, total = self._cities, self.puzzle.problem.total_days
         opening = forms.tasks[0] if self.short else rng.choice(forms.tasks)
         sentences = [opening.format(num=len(cities), days=total)]
         events = {event.city: event for event in self.puzzle.events}
@@ -46,7 +47,7 @@ class TripStatement:
 
     def steps(self) -> list[str]:
         """The trip, a line a stay and a flight, as NaturalPlan's scorer reads it."""
-        forms, cities = self.phrases.trip, self._cities()
+        forms, cities = self.phrases.trip, self._cities
         lines = []
         if not self.short:
             lines.append(forms.header.format(num=len(cities), days=self.puzzle.problem.total_days))
@@ -63,7 +64,7 @@ class TripStatement:
 
     def derivation(self) -> str:
         """The fixed stays, and the one route."""
-        forms, cities = self.phrases.trip, self._cities()
+        forms, cities = self.phrases.trip, self._cities
         sentences = [
             forms.derived_event.format(city=cities[event.city], first=event.first_day, last=event.last_day)
             for event in sorted(self.puzzle.events, key=lambda event: event.first_day)
@@ -80,7 +81,7 @@ class TripStatement:
 
     def gold(self) -> dict[str, Any]:
         """Stays, directed flights and events, by name."""
-        cities = self._cities()
+        cities = self._cities
         return {
             "stays": dict(zip(cities, self.puzzle.problem.stays, strict=True)),
             "total_days": self.puzzle.problem.total_days,
@@ -98,18 +99,19 @@ class TripStatement:
 
     def official(self) -> dict[str, Any]:
         """``cities`` and ``durations`` in the order of the plan, joined by **."""
-        cities, stays = self._cities(), self.puzzle.problem.stays
+        cities, stays = self._cities, self.puzzle.problem.stays
         return {
             "cities": "**".join(cities[city] for city in self.plan.order),
             "durations": "**".join(str(stays[city]) for city in self.plan.order),
             "num_cities": len(cities),
         }
 
+    @cached_property
     def _cities(self) -> list[str]:
         return [CITIES[city].names[self.phrases.code] for city in self.puzzle.problem.cities]
 
     def _legs(self) -> list[str]:
-        forms, cities, legs = self.phrases.trip, self._cities(), self.puzzle.legs
+        forms, cities, legs = self.phrases.trip, self._cities, self.puzzle.legs
         said = []
         for a in range(len(cities)):
             for b in range(a + 1, len(cities)):

@@ -18,7 +18,8 @@ CALENDAR_TIME = re.compile(
     r"([A-Za-z]+|星期[一二三四五六日])\s*[,，]\s*"
     r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})(?![0-9])"
 )
-TIME = r"([0-9]{1,2}:[0-9]{2}(?:AM|PM)?)"
+CLOCK = r"[0-9]{1,2}:[0-9]{2}(?:AM|PM)?"
+TIME = rf"(?P<time>{CLOCK})"
 MEETING_STEPS = {
     "start": (rf"You start at (?P<place>.+) at {TIME}", rf"你{TIME}从(?P<place>.+)出发"),
     "travel": (
@@ -27,8 +28,8 @@ MEETING_STEPS = {
     ),
     "wait": (rf"You wait until {TIME}", rf"你等到{TIME}"),
     "meet": (
-        rf"You meet (?P<person>.+) for (?P<minutes>[0-9]{{1,4}}) minutes from {TIME} to (?P<ends>{TIME})",
-        rf"你与(?P<person>.+)会面(?P<minutes>[0-9]{{1,4}})分钟，从{TIME}到(?P<ends>{TIME})",
+        rf"You meet (?P<person>.+) for (?P<minutes>[0-9]{{1,4}}) minutes from {TIME} to (?P<ends>{CLOCK})",
+        rf"你与(?P<person>.+)会面(?P<minutes>[0-9]{{1,4}})分钟，从{TIME}到(?P<ends>{CLOCK})",
     ),
 }
 TRIP_VISITS = (
@@ -147,7 +148,7 @@ class _Walk:
 
     def _take(self, kind: str, found: re.Match[str]) -> str | None:
         said = found.groupdict()
-        minute = _minute(next(group for group in found.groups() if group and ":" in group))
+        minute = _minute(said["time"])
         if (self.place is None) != (kind == "start"):
             return "a plan starts once, first of all"
         if kind == "start":
