@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,10 @@ def _check_writable(folder: Path) -> None:
     parent = folder
     while not parent.exists():
         parent = parent.parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    try:
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+    except OSError as error:
         raise InputError(
-            f"output_dir={folder}: {parent} is not a folder that can be written; choose another one"
-        )
+            f"output_dir={folder}: {parent} is not a folder that can be written ({error.strerror}); choose another one"
+        ) from None
