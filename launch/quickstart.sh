@@ -19,6 +19,13 @@ processes=2
 mkdir -p "$run"
 touch "$run/stages.jsonl"
 
+settings="QUICKSTART_STEPS=$steps QUICKSTART_ROWS=$rows QUICKSTART_HELDOUT=$heldout"
+[[ -f $run/settings ]] || echo "$settings" > "$run/settings"
+if [[ $(<"$run/settings") != "$settings" ]]; then
+  echo "quickstart: $run was begun with $(<"$run/settings"), not with $settings; give another folder: $0 RUN" >&2
+  exit 2
+fi
+
 stage() {
   local name=$1 started=$EPOCHREALTIME status=0
   shift

@@ -106,23 +106,3 @@ def load(state: TrainingState, checkpoint: Path) -> dict[str, Any]:
     if state.router is not None:
         state.router.load_state_dict(loaded["router"])
     return json.loads((checkpoint / "trainer.json").read_text())
-
-
-def load_weights(model: GPTModel, checkpoint: Path) -> None:
-    """Only the model's weights, for a run that starts from another one's end.
-
-    Raises:
-        InputError: the folder is no checkpoint, or a damaged one.
-    """
-    if not (checkpoint / "metadata.json").is_file():
-        raise InputError(
-            f"init_from={checkpoint}: no checkpoint there; give a folder such as RUN/checkpoints/step_0000100,"
-            " or one that magic_megatron.convert direction=from_hf wrote"
-        )
-    try:
-        loaded = dist_checkpointing.load({"model": model.sharded_state_dict()}, str(checkpoint))
-    except (CheckpointingException, OSError) as error:
-        raise InputError(
-            f"init_from={checkpoint}: cannot be read ({error}); give another checkpoint"
-        ) from error
-    model.load_state_dict(loaded["model"])

@@ -15,6 +15,7 @@ from magic_megatron.config.layout import check_model_fits, data_parallel_size
 from magic_megatron.config.sft import SftConfig, check_values, num_microbatches
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer
+from magic_megatron.models.checkpoint_weights import CheckpointReader
 from magic_megatron.models.gpt import vocabulary_size
 from magic_megatron.sft.checkpoints import complete_checkpoints, step_of
 from recipes.command import InputError
@@ -76,6 +77,8 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
             f"optim.warmup_steps={config.optim.warmup_steps}: must be below the {num_steps} steps of the run;"
             f" try optim.warmup_steps={num_steps // 10}"
         )
+    if config.init_from is not None:
+        CheckpointReader(Path(config.init_from), "init_from")
     checkpoint = _checkpoint_to_resume(config)
     _check_writable(Path(config.output_dir))
     return RunPlan(

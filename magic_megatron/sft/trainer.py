@@ -31,6 +31,7 @@ from magic_megatron.data.sampler import GlobalBatches
 from magic_megatron.models.gpt import build_model
 from magic_megatron.models.initialization import initialize_weights
 from magic_megatron.models.transformer_config import transformer_config
+from magic_megatron.models.weights import load_weights
 from magic_megatron.moe.router import RouterMetrics, RouterStatistics, use_balanced_router
 from magic_megatron.platform.specs import decoder_block_spec
 from magic_megatron.sft import checkpoints
@@ -208,7 +209,7 @@ def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> GPTModel:
         post_process=parallel_state.is_pipeline_last_stage(),
     ).to(torch.cuda.current_device())
     if config.init_from is not None and plan.checkpoint is None:
-        checkpoints.load_weights(chunk, Path(config.init_from))
+        load_weights(chunk, Path(config.init_from), "init_from")
     elif plan.checkpoint is None:
         initialize_weights(chunk, config.seed)
     return chunk

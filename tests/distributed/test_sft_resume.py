@@ -82,6 +82,24 @@ def test_a_run_goes_on_in_another_layout(recipe, uninterrupted, tmp_path):
     assert losses(run) == pytest.approx(losses(uninterrupted), rel=1e-5)
 
 
+def test_a_run_starts_from_weights_that_went_through_hugging_face(recipe, uninterrupted, tmp_path):
+    checkpoint = uninterrupted / "checkpoints/step_0000008"
+    must_run("magic_megatron.convert", "direction=to_hf", f"source={checkpoint}", f"target={tmp_path / 'hf'}")
+    must_run(
+        "magic_megatron.convert",
+        "direction=from_hf",
+        f"source={tmp_path / 'hf'}",
+        f"target={tmp_path / 'back'}",
+    )
+    runs = {
+        name: [*recipe, "train.num_steps=1", f"init_from={source}"]
+        for name, source in {"direct": checkpoint, "through_hf": tmp_path / "back"}.items()
+    }
+    found = run_sft(1, runs, tmp_path)
+    assert found["direct"][0]["loss"] == found["through_hf"][0]["loss"]
+    assert found["direct"][0]["loss"] < losses(uninterrupted)[0]
+
+
 def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(recipe, uninterrupted, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(uninterrupted, run)
@@ -112,6 +130,7 @@ REFUSALS = {
     "moe.aux_loss_coeff=-1": "moe.aux_loss_coeff=-1.0: must not be negative",
     "model.vocab_size=64": "model.vocab_size=64: the tokenizer has ",
     "data.pad_multiple=7": "data.sequence_length=512: must divide by data.pad_multiple=7",
+    "init_from=nowhere": "init_from=nowhere: ",
     "output_dir=/proc/nowhere": "output_dir=/proc/nowhere: /proc is not a folder that can be written",
 }
 
