@@ -99,7 +99,7 @@ def kill_at(folder: Path, size: int, num_workers: int) -> None:
 
 def test_killed_again_and_again_and_run_again_gives_the_same_bytes(whole, tmp_path):
     total = (whole / "data.jsonl").stat().st_size
-    for share, num_workers in ((0.0, 2), (0.2, 2), (0.5, 1), (0.8, 3)):
+    for share, num_workers in ((0.0, 2), (0.4, 1), (0.8, 3)):
         kill_at(tmp_path, int(share * total), num_workers)
         assert not (tmp_path / "data.jsonl").exists()
     kept = (tmp_path / "data.jsonl.partial").stat().st_size

@@ -37,7 +37,6 @@ from recipes.command import InputError
         (["difficulty.meeting.num_friends=[1,40]"], r"num_friends=\[1, 40\]: must lie in 1 to 15"),
         (
             [
-                "difficulty=mini",
                 "difficulty.meeting.num_friends=[2,15]",
                 "difficulty.meeting.meeting_minutes=[60,90]",
             ],

@@ -36,7 +36,7 @@ class CalendarLevel:
         _check_range("calendar.num_days", self.num_days, 1, len(WEEKDAYS))
         if self.slot_minutes not in (30, 60):
             raise InputError(
-                f"difficulty.calendar.slot_minutes={self.slot_minutes}: NaturalPlan knows halves and hours; use 30 or 60"
+                f"difficulty.calendar.slot_minutes={self.slot_minutes}: not a grid of ours; use 30 or 60"
             )
         slots = hours // self.slot_minutes
         key = f"difficulty.calendar.meeting_minutes={list(self.meeting_minutes)}"
@@ -86,7 +86,7 @@ class MeetingLevel:
                 f"{longest} minutes; raise difficulty.meeting.window_minutes"
             )
         hours = LAST_WINDOW_ENDS - DAY_STARTS
-        if self.meet_all and self.num_friends[1] * shortest > hours:
+        if self.num_friends[1] * shortest > hours:
             raise InputError(
                 f"difficulty.meeting.num_friends={list(self.num_friends)}: {self.num_friends[1]} meetings of "
                 f"{shortest} minutes don't fit into the day's {hours} minutes; use fewer or shorter ones"
