@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from magic_megatron.data.packing import IntArray, Packs, pack_rows, padded_lengths
+from magic_megatron.data.packing import IntArray, Packing, padded_lengths
 from magic_megatron.data.pair import open_pair
 from recipes.command import InputError
 
@@ -81,12 +81,12 @@ class PackedDataset:
             )
         counts = np.bincount(self._pair.domain_ids[too_long], minlength=len(self.manifest.domains))
         self.dropped = {n: int(c) for n, c in zip(self.manifest.domains, counts, strict=True) if c}
-        self._epoch = lru_cache(maxsize=2)(self._pack_epoch)
-        self._length = len(self._epoch(0))
+        self._packing = Packing(self._pair.num_tokens, sequence_length, pad_multiple, seed)
+        self._epoch = lru_cache(maxsize=2)(self._packing.epoch)
 
     def __len__(self) -> int:
         """Packs in an epoch, the same in each."""
-        return self._length
+        return len(self._packing)
 
     def __getitem__(self, index: int) -> Pack:
         """Pack ``index`` of the endless sequence, read from the mapped files."""
@@ -114,11 +114,8 @@ class PackedDataset:
         return int(self._pair.num_tokens[rows].sum()), int(self._pair.num_loss_tokens[rows].sum())
 
     def _rows_of(self, index: int) -> IntArray:
-        epoch, position = divmod(index, self._length)
+        epoch, position = divmod(index, len(self))
         return self._epoch(epoch)[position]
-
-    def _pack_epoch(self, epoch: int) -> Packs:
-        return pack_rows(self._pair.num_tokens, self.sequence_length, self.pad_multiple, self.seed, epoch)
 
     def _columns(self, rows: IntArray, lengths: IntArray, starts: IntArray) -> dict[str, np.ndarray]:
         """The per-token fields of a pack, each [T]."""

@@ -1,10 +1,11 @@
-"""Best-fit packing of rows into packs of one length, decided by lengths and a seed alone.
+"""Packing of rows into sequences of one length, decided by their lengths and a seed alone.
 
 Nothing here knows the layout: the same seed gives the same packs on one process and on a thousand.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,53 +43,116 @@ def padded_lengths[L: (int, IntArray)](lengths: L, multiple: int) -> L:
     return -(-lengths // multiple) * multiple
 
 
-def pack_rows(lengths: IntArray, sequence_length: int, multiple: int, seed: int, epoch: int) -> Packs:
-    """Pack every row that fits, none cut: shuffle, best fit by decreasing length, shuffle the packs.
+class Packing:
+    """Which rows share a pack in which epoch; no row is cut, and each is in one pack of an epoch.
 
-    Since best fit sees the rows in order of length, every epoch has the same number of packs; the shuffle
-    decides which of the rows of one length goes where, and in which order the packs come.
+    How many rows of which length share a pack is decided once. Each epoch draws anew which of the rows of one
+    length goes where, and the order of the packs.
 
     Args:
         lengths: tokens of each row [num_rows]; rows longer than ``sequence_length`` are left out.
         sequence_length: tokens of a pack, a multiple of ``multiple``.
         multiple: what each row's length is rounded up to inside a pack.
         seed: of the whole run.
-        epoch: which pass over the rows, from 0.
     """
-    assert sequence_length % multiple == 0
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(np.flatnonzero(lengths <= sequence_length))
-    units = padded_lengths(lengths[order], multiple) // multiple
-    by_length = np.argsort(-units, kind="stable")
-    order, units = order[by_length], units[by_length]
-    pack_of, num_packs = _best_fit(units, sequence_length // multiple)
-    pack_of = random.permutation(num_packs)[pack_of]
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(pack_of, minlength=num_packs))])
-    return Packs(order[np.argsort(pack_of, kind="stable")], bounds.astype(np.int64))
+
+    def __init__(self, lengths: IntArray, sequence_length: int, multiple: int, seed: int) -> None:
+        assert sequence_length % multiple == 0
+        self._seed = seed
+        self._rows = np.flatnonzero(lengths <= sequence_length)
+        self._units = padded_lengths(lengths[self._rows], multiple) // multiple
+        shuffled = np.random.default_rng(seed).permutation(self._units)
+        filled, self._sizes = fill_packs(shuffled, sequence_length // multiple)
+        self._by_length = np.argsort(filled, kind="stable")
+
+    def __len__(self) -> int:
+        """Packs in an epoch."""
+        return len(self._sizes)
+
+    def epoch(self, number: int) -> Packs:
+        """The packs of pass ``number`` over the rows, from 0."""
+        random = np.random.default_rng([self._seed, number])
+        shuffled = random.permutation(len(self._rows))
+        placed = np.empty_like(self._rows)
+        placed[self._by_length] = self._rows[shuffled[np.argsort(self._units[shuffled], kind="stable")]]
+        starts = np.cumsum(self._sizes) - self._sizes
+        order = random.permutation(len(self))
+        bounds = np.concatenate([[0], np.cumsum(self._sizes[order])])
+        moved = np.repeat(starts[order] - bounds[:-1], self._sizes[order])
+        return Packs(placed[moved + np.arange(len(placed))], bounds)
 
 
-def _best_fit(units: IntArray, capacity: int) -> tuple[IntArray, int]:
-    """Give each item the fullest pack that still has room for it, and a new one where none has.
+def fill_packs(units: IntArray, capacity: int) -> tuple[IntArray, IntArray]:
+    """Fill one pack after the other to the brim, with items in the order given as far as that allows.
 
-    Open packs lie in stacks by the room they have left. Which stacks hold any is one bit each of a Python
-    integer, so the fullest pack with enough room is a shift and a lowest set bit away.
+    An item is put into a pack if the room it leaves can still be filled up; if the next one isn't such, the
+    longest that is takes its place. Items longer than half a pack, the hardest to complete, go first. Taking the
+    others as they come keeps packs alike in their mixture, where best fit by decreasing length sorts them.
+
+    What "can be filled" means is judged by the sums that the lengths at hand make, each used any number of times.
+    They are found anew when one in 16 of the lengths has run out, which bounds the work where there are
+    thousands. Sets of lengths and of sums are bits of Python integers, so a choice takes a few shifts.
+
+    Args:
+        units: lengths of the items [R], each at least 1 and at most ``capacity``.
+        capacity: of a pack.
+
+    Returns:
+        Lengths of the items, pack after pack [R], and the number of items in each pack [P].
     """
-    open_packs: list[list[int]] = [[] for _ in range(capacity + 1)]
-    occupied, num_packs = 0, 0
-    pack_of = np.empty(len(units), dtype=np.int64)
-    for i, unit in enumerate(units.tolist()):
-        roomy = occupied >> unit
-        if roomy:
-            room = unit + (roomy & -roomy).bit_length() - 1
-            pack = open_packs[room].pop()
-            if not open_packs[room]:
-                occupied ^= 1 << room
-        else:
-            room, pack = capacity, num_packs
-            num_packs += 1
-        pack_of[i] = pack
-        left = room - unit
-        if left:
-            open_packs[left].append(pack)
-            occupied |= 1 << left
-    return pack_of, num_packs
+    counts = np.bincount(units, minlength=capacity + 1).tolist()
+    present = sum(1 << length for length, count in enumerate(counts) if count)
+    coming = _Queue(units.tolist(), capacity)
+    filled, sizes, gone, known = list[int](), list[int](), 1, 0
+    while present:
+        if gone * 16 > known:
+            sums, mirrored = _sums(present, capacity)
+            gone, known = 0, present.bit_count()
+        room, size = capacity, 0
+        while fitting := present & ((2 << room) - 1):
+            goal = (sums & ((2 << room) - 1)).bit_length() - 1
+            allowed = fitting & (mirrored >> (capacity - goal)) or fitting
+            length = coming.take(allowed, longest=2 * fitting.bit_length() - 2 > capacity)
+            room, size = room - length, size + 1
+            filled.append(length)
+            counts[length] -= 1
+            if not counts[length]:
+                present ^= 1 << length
+                gone += 1
+        sizes.append(size)
+    return np.array(filled, dtype=np.int64), np.array(sizes, dtype=np.int64)
+
+
+class _Queue:
+    """Items in their order, from which others than the first can be taken: only lengths matter, so whichever
+    item of that length comes next stands for the one taken and is skipped."""
+
+    def __init__(self, items: list[int], capacity: int) -> None:
+        self._items = deque(items)
+        self._taken_early = [0] * (capacity + 1)
+
+    def take(self, allowed: int, longest: bool) -> int:
+        """The first item if its bit is set in ``allowed`` and ``longest`` isn't asked for, else the longest."""
+        while self._items and self._taken_early[self._items[0]]:
+            self._taken_early[self._items.popleft()] -= 1
+        if not longest and allowed >> self._items[0] & 1:
+            return self._items.popleft()
+        length = allowed.bit_length() - 1
+        self._taken_early[length] += 1
+        return length
+
+
+def _sums(lengths: int, capacity: int) -> tuple[int, int]:
+    """Sums up to ``capacity`` of any number of the ``lengths`` (a bit each), and the same read backwards.
+
+    Bit ``capacity - s`` of the mirror stands for sum ``s``. So after a shift by ``capacity - goal``, bit ``l``
+    says whether ``goal - l`` is a sum, for all lengths ``l`` at once.
+    """
+    sums, whole = 1, (2 << capacity) - 1
+    for length in range(1, capacity + 1):
+        if lengths >> length & 1:
+            step = length
+            while step <= capacity:
+                sums |= sums << step & whole
+                step *= 2
+    return sums, int(format(sums, f"0{capacity + 1}b")[::-1], 2)
