@@ -9,6 +9,7 @@ server with all its processes in every case, and returns COMMAND's status.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import signal
@@ -33,6 +34,8 @@ from recipes.command import InputError
 HOST = "127.0.0.1"
 LOG_TAIL_LINES = 30
 POLL_S = 0.25
+# vLLM starts with less and fails at the first request (vllm/v1/attention/backends/cpu_attn.py).
+LEAST_HEAD_DIM = 32
 # vLLM on the CPU. VERL_PLATFORM is absent: verl's plug-in gives up kernels that serving alone can use.
 REHEARSAL_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
@@ -75,10 +78,9 @@ def serving(options: ServeOptions) -> Iterator[str]:
     """
     port = _check(options)
     options.log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, supervisor.__file__, str(os.getpid()), *server_command(options, port)]
     with options.log.open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
-            command,
+            _supervised(server_command(options, port)),
             env=server_environment(options.platform),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -129,6 +131,12 @@ def _check(options: ServeOptions) -> int:
         raise InputError(f"--platform={options.platform}: choose {' or '.join(platform.PLATFORMS)}")
     if options.platform == "cuda":
         platform.activate("cuda")
+    head_dim = json.loads((options.model / "config.json").read_text()).get("head_dim")
+    if options.platform == "rehearsal" and head_dim is not None and head_dim < LEAST_HEAD_DIM:
+        raise InputError(
+            f"--model={options.model}: head_dim={head_dim}, vLLM's attention on the CPU needs"
+            f" {LEAST_HEAD_DIM} or more; train with model.head_dim={LEAST_HEAD_DIM}"
+        )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -182,14 +190,16 @@ def _explain(problem: str, options: ServeOptions) -> str:
 
 def run_command(command: list[str], base_url: str) -> int:
     """Run the command with ``{base_url}`` replaced; its status, 128 + the signal's number where one ended it."""
-    process = subprocess.Popen([part.replace("{base_url}", base_url) for part in command])
+    process = subprocess.Popen(_supervised([part.replace("{base_url}", base_url) for part in command]))
     try:
-        status = process.wait()
-    except BaseException:
+        return process.wait()
+    finally:
         process.terminate()
         process.wait()
-        raise
-    return status if status >= 0 else 128 - status
+
+
+def _supervised(command: list[str]) -> list[str]:
+    return [sys.executable, supervisor.__file__, str(os.getpid()), *command]
 
 
 def parse_arguments(arguments: list[str]) -> tuple[ServeOptions, list[str]]:

@@ -2,7 +2,8 @@
 
 Started by path, ``python supervisor.py PARENT_PID COMMAND…``, because importing the package takes seconds:
 nothing but psutil and the standard library here. Told to end, or when its parent dies in whatever way, the
-supervisor ends the command and all that descends from it, orphans included. Its status is the command's.
+supervisor ends the command and all that descends from it, orphans included. Its status is the command's,
+128 + the signal's number where a signal ended it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def main(parent: int, command: list[str]) -> int:
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         die_with_parent(parent, signal.SIGTERM)
-        return subprocess.Popen(command).wait()
+        status = subprocess.Popen(command).wait()
+        return status if status >= 0 else 128 - status
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
