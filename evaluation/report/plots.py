@@ -134,7 +134,7 @@ def _plot_max_vio(steps: np.ndarray, layers: np.ndarray) -> Plot:
     num_layers = layers.shape[1]
     for layer in range(num_layers):
         colour = LAYERS(layer / max(1, num_layers - 1))
-        label = f"layer {layer + 1}" if num_layers <= 8 else None
+        label = f"layer {layer}" if num_layers <= 8 else None
         axes.plot(steps, _smooth(layers[:, layer]), color=colour, linewidth=1.1, alpha=0.85, label=label)
     axes.plot(steps, _smooth(layers.mean(axis=1)), color=INK, linewidth=2, label="mean")
     axes.set_xlabel("step")
