@@ -82,10 +82,10 @@ def _files_of_earlier(output_dir: Path) -> set[str]:
 def _publish(stage: Path, output_dir: Path) -> None:
     names = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
     stale = _files_of_earlier(output_dir) - set(names)
+    for name in stale:
+        (output_dir / name).unlink(missing_ok=True)
     (output_dir / MANIFEST).unlink(missing_ok=True)
     for name in (name for name in names if name != MANIFEST):
         (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).replace(output_dir / name)
-    for name in stale:
-        (output_dir / name).unlink(missing_ok=True)
     (stage / MANIFEST).replace(output_dir / MANIFEST)

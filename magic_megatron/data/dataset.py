@@ -62,6 +62,8 @@ class PackedDataset:
     """
 
     def __init__(self, prefix: str, sequence_length: int, seed: int, pad_multiple: int) -> None:
+        if seed < 0:
+            raise InputError(f"train.seed={seed}: must not be negative; try train.seed={-seed}")
         if sequence_length % pad_multiple:
             near = -(-sequence_length // pad_multiple) * pad_multiple
             raise InputError(

@@ -167,6 +167,11 @@ def test_impossible_lengths_are_refused(exported, sequence_length, pad_multiple,
         PackedDataset(f"{exported}/train", sequence_length, 0, pad_multiple)
 
 
+def test_a_negative_seed_is_refused(exported):
+    with pytest.raises(InputError, match="^train.seed=-3: must not be negative; try train.seed=3$"):
+        PackedDataset(f"{exported}/train", T, -3, 8)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4])
 
