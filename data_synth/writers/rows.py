@@ -15,6 +15,11 @@ from tqdm import tqdm
 from recipes.command import InputError
 
 ROLES = ("system", "user", "assistant", "tool")
+FIELDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("id", "task", "subtask"), (str, "text")),
+    **dict.fromkeys(("messages", "tools"), (list, "a list")),
+    **dict.fromkeys(("gold", "meta"), (dict, "an object")),
+}
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,9 @@ def read_rows(paths: Sequence[str]) -> Iterator[Row]:
 
 
 def show_progress(rows: Iterable[Row], what: str, total: int | None = None) -> Iterator[Row]:
-    """Pass ``rows`` on under a progress bar, which in a log file adds a line every ten seconds."""
+    """Pass ``rows`` on under a progress bar, from the second second on; a log file gets a line every ten."""
     interval = 0.1 if sys.stderr.isatty() else 10
-    return iter(tqdm(rows, what, total, unit=" rows", mininterval=interval))
+    return iter(tqdm(rows, what, total, unit=" rows", mininterval=interval, delay=1))
 
 
 def _parse(line: bytes, place: str) -> Row:
@@ -105,23 +110,19 @@ def _parse(line: bytes, place: str) -> Row:
         raise _malformed(place, f"not JSON{cut} ({error})") from None
     if not isinstance(raw, dict):
         raise _malformed(place, "not a JSON object")
-    kinds = {
-        "id": str,
-        "task": str,
-        "subtask": str,
-        "messages": list,
-        "tools": list,
-        "gold": dict,
-        "meta": dict,
-    }
-    for key, kind in kinds.items():
+    if b"\\u" in line and _holds_lone_surrogate(raw):
+        raise _malformed(place, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text")
+    for key, (kind, name) in FIELDS.items():
         if not isinstance(raw.get(key), kind):
-            raise _malformed(place, f"{key}={_short(raw.get(key))}: must be {_NAMES[kind]}")
+            raise _malformed(place, f"{key}={_short(raw.get(key))}: must be {name}")
+    for j, tool in enumerate(raw["tools"]):
+        if not isinstance(tool, dict):
+            raise _malformed(place, f"tools[{j}]={_short(tool)}: must be an object")
     for i, message in enumerate(raw["messages"]):
         _check_message(message, f"messages[{i}]", place)
     if not any(message["role"] == "assistant" for message in raw["messages"]):
         raise _malformed(place, "messages: no assistant message, so nothing to learn")
-    return Row(**{key: raw[key] for key in kinds}, place=place)
+    return Row(**{key: raw[key] for key in FIELDS}, place=place)
 
 
 def _check_message(message: Any, key: str, place: str) -> None:
@@ -139,15 +140,14 @@ def _check_message(message: Any, key: str, place: str) -> None:
         raise _malformed(
             place, f"{key}.reasoning_content={_short(message['reasoning_content'])}: must be text"
         )
+    if not isinstance(calls, list | None):
+        raise _malformed(place, f"{key}.tool_calls={_short(calls)}: must be a list")
     for j, call in enumerate(calls or []):
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise _malformed(place, f"{key}.tool_calls[{j}]={_short(call)}: must hold a function with a name")
         if not isinstance(function.get("arguments"), str | dict):
             raise _malformed(place, f"{key}.tool_calls[{j}]: arguments must be JSON text or an object")
-
-
-_NAMES = {str: "text", list: "a list", dict: "an object"}
 
 
 def _malformed(place: str, what: str) -> InputError:
@@ -157,6 +157,14 @@ def _malformed(place: str, what: str) -> InputError:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _holds_lone_surrogate(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -125,7 +125,8 @@ def describe(tokenizer: PreTrainedTokenizerFast, folder: Path) -> dict[str, Any]
 def _training_texts(rows: Iterable[Row]) -> Iterator[str]:
     """The rows' texts, then their quarter-hour times, often enough that each of them earns a token."""
     times, num_rows = set[str](), 0
-    for num_rows, row in enumerate(rows, 1):
+    for row in rows:
+        num_rows += 1
         for text in _texts_of(row):
             times.update(QUARTER_HOUR.findall(text))
             yield text

@@ -168,7 +168,7 @@ def test_impossible_lengths_are_refused(exported, sequence_length, pad_multiple,
 
 
 def test_a_negative_seed_is_refused(exported):
-    with pytest.raises(InputError, match="^train.seed=-3: must not be negative; try train.seed=3$"):
+    with pytest.raises(InputError, match=r"^train\.seed=-3: must not be negative; try train\.seed=3$"):
         PackedDataset(f"{exported}/train", T, -3, 8)
 
 
