@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source "${MAGIC_VENV:-.venv}/bin/activate"
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
-steps=${QUICKSTART_STEPS:-700}
+steps=${QUICKSTART_STEPS:-1000}
 rows=${QUICKSTART_ROWS:-24000}
 heldout=${QUICKSTART_HELDOUT:-200}
 processes=2
@@ -61,10 +61,10 @@ export_rows() {
 
 train() {
   torchrun --standalone --nproc-per-node $processes -m magic_megatron.sft \
-    model=qwen3_moe_tiny parallel.ep=$processes data.path="$run/export/train" output_dir="$run/sft" \
+    model=qwen3_moe_tiny parallel.ep=$processes data.path="$run/export/train" data.pad_multiple=4 output_dir="$run/sft" \
     train.num_steps="$steps" train.global_batch_size=8 train.micro_batch_size=4 \
     train.save_interval=200 train.keep_checkpoints=100 train.routing_interval=25 \
-    optim.lr=2e-3 optim.warmup_steps=$((steps / 20)) moe.aux_loss_coeff=1e-2 moe.z_loss_coeff=1e-3
+    optim.lr=3e-3 optim.warmup_steps=$((steps / 20)) moe.aux_loss_coeff=1e-2 moe.z_loss_coeff=1e-3
 }
 
 convert() {
