@@ -16,6 +16,10 @@ steps=${QUICKSTART_STEPS:-1000}
 rows=${QUICKSTART_ROWS:-24000}
 heldout=${QUICKSTART_HELDOUT:-200}
 processes=2
+if [[ $run =~ [^A-Za-z0-9_./+@-] ]]; then
+  echo "quickstart: RUN=$run: Hydra reads some of its characters as syntax; give a folder of letters, digits and _./+@-" >&2
+  exit 2
+fi
 mkdir -p "$run"
 touch "$run/stages.jsonl"
 

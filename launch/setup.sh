@@ -21,7 +21,7 @@ if [[ -x $venv/bin/python && -f $venv/.magic-stamp && $(<"$venv/.magic-stamp") =
   exit 0
 fi
 
-[[ $(uname -sm) == "Linux x86_64" ]] || fail "the lock holds for Linux on x86_64, this is $(uname -sm); use docker/ instead"
+[[ $(uname -sm) == "Linux x86_64" ]] || fail "the lock holds for Linux on x86_64, this is $(uname -sm); see docker/ for what it pins"
 command -v c++ >/dev/null || fail "no C++ compiler: megatron-core builds a data helper with it; install g++ (Debian: apt-get install g++)"
 
 # A pyenv shim answers command -v and still fails, so every candidate is run.

@@ -12,14 +12,18 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, get_type_hints
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_type_hints
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+_FINITE = ConfigDict(allow_inf_nan=False)
 
 
 class InputError(ValueError):
@@ -42,6 +46,8 @@ def run(
     sys.argv += [f"{key}={value}" for key, value in (defaults or {}).items() if key not in given]
     overrides = get_args_parser().parse_args().overrides
     try:
+        for override in overrides:
+            _check_override(override)
         compose(recipe, overrides)
     except InputError as error:
         _refuse(error)
@@ -66,9 +72,21 @@ def compose(recipe: str, overrides: list[str]) -> DictConfig:
     with hydra.initialize_config_module("recipes", version_base="1.3"):
         try:
             return hydra.compose(recipe, overrides)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             keys = _flat_keys(hydra.compose(recipe))
             raise InputError(_explain(str(error), overrides, keys)) from None
+
+
+def make_folder(key: str, path: Path) -> None:
+    """Make ``path``, which ``key`` of a recipe names, where it isn't there yet.
+
+    Raises:
+        InputError: something else is there, or it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{key}={path}: {error.strerror}; choose another folder") from None
 
 
 def typed[T](schema: type[T], config: DictConfig) -> T:
@@ -102,10 +120,33 @@ def _build(schema: Any, values: Any, prefix: str) -> Any:
             arguments[name] = _build(hint, value, prefix=f"{key}.")
             continue
         try:
-            arguments[name] = TypeAdapter(hint).validate_python(value)
+            if isinstance(value, bool) and bool not in (hint, *get_args(hint)):
+                raise InputError(
+                    f"{key}={str(value).lower()}: neither true nor false makes sense here; give a value"
+                )
+            arguments[name] = TypeAdapter(hint, config=_FINITE).validate_python(value)
         except ValidationError as error:
             raise InputError(f"{key}={value}: {error.errors()[0]['msg']}") from None
     return schema(**arguments)
+
+
+def _check_override(override: str) -> None:
+    """Refuse what Hydra's grammar can't read, and the deletion of keys, which no command expects.
+
+    Raises:
+        InputError: naming the key, the value and how to write it.
+    """
+    key, _, value = override.partition("=")
+    if key.startswith("~"):
+        raise InputError(f"{override}: a key can't be deleted; leave it out, or give it a value")
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        if "=" not in override:
+            raise InputError(f"{override}: not an override; write it as key=value") from None
+        raise InputError(
+            f"{key}={value}: ( ) [ ] {{ }} , = : have a meaning of their own in values; quote it as '{key}=\"{value}\"'"
+        ) from None
 
 
 def _explain(message: str, overrides: list[str], keys: list[str]) -> str:
@@ -123,8 +164,11 @@ def _explain(message: str, overrides: list[str], keys: list[str]) -> str:
         name = choice.group(1) or choice.group(2)
         listed = re.findall(r"^\t(\S+)$", message, flags=re.MULTILINE)
         return f"{name.replace('/', '=')}: no such choice; choose one of {', '.join(listed) or 'the recipes'}"
+    empty = [override for override in overrides if override.endswith("=null")]
+    if "Config group override" in message and empty:
+        return f"{empty[0]}: a group can't be empty; choose one of its entries, see --help"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return " ".join(lines[:2]) + "; write overrides as key=value"
+    return " ".join(lines[:2]) + "; see --cfg job for the keys and their values"
 
 
 def _flat_keys(config: DictConfig) -> list[str]:

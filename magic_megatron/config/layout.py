@@ -38,8 +38,9 @@ def data_parallel_size(parallel: ParallelConfig, world_size: int) -> int:
     dense = parallel.tp * parallel.pp * parallel.cp
     if world_size % dense:
         raise InputError(
-            f"world size {world_size}: must be a multiple of tp·pp·cp = {parallel.tp}·{parallel.pp}·{parallel.cp}"
-            f" = {dense}; start {_next_multiple(world_size, dense)} processes, or lower one of them"
+            f"parallel.tp={parallel.tp} parallel.pp={parallel.pp} parallel.cp={parallel.cp}: tp·pp·cp = {dense} must"
+            f" divide the world size {world_size}; start torchrun --nproc-per-node {_next_multiple(world_size, dense)},"
+            " or lower one of them"
         )
     expert = parallel.etp * parallel.ep * parallel.pp
     if world_size % expert:
@@ -83,12 +84,18 @@ def check_model_fits(parallel: ParallelConfig, model: ModelConfig, sequence_leng
             " parallel.sequence_parallel=null"
         )
     if model.vocab_size is not None and model.vocab_size % tp:
-        raise InputError(f"parallel.tp={tp}: the vocabulary of {model.vocab_size} must divide by tp")
-    unit = (2 * cp if cp > 1 else 1) * (tp if parallel.uses_sequence_parallel else 1)
-    if sequence_length % unit:
         raise InputError(
-            f"parallel.cp={cp}: sequence length {sequence_length} must divide by 2·cp·tp={unit} (2·cp for the zigzag"
-            f" chunks, tp under sequence parallel); try data.sequence_length={_next_multiple(sequence_length, unit)}"
+            f"parallel.tp={tp}: the vocabulary of {model.vocab_size} must divide by tp; try"
+            f" {_choices('tp', model.vocab_size)}"
+        )
+    chunks = 2 * cp if cp > 1 else 1
+    unit = chunks * (tp if parallel.uses_sequence_parallel else 1)
+    if sequence_length % unit:
+        cause, reason = ("cp", "2·cp zigzag chunks") if cp > 1 else ("tp", "tp parts of the sequence")
+        raise InputError(
+            f"parallel.{cause}={getattr(parallel, cause)}: sequence length {sequence_length} must divide by {unit}"
+            f" ({reason}{', each split by tp' if cp > 1 and unit > chunks else ''}); try"
+            f" data.sequence_length={_next_multiple(sequence_length, unit)}"
         )
 
 

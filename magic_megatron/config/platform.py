@@ -11,12 +11,13 @@ class PlatformConfig:
     """One entry of ``recipes/platform``.
 
     ``num_threads=None`` leaves torch's own choice; ``overlap_communication`` hides the data-parallel reduction
-    of gradients and gathering of weights behind computation.
+    of gradients and gathering of weights behind computation. ``sequence_length`` and ``micro_batch_size`` are what
+    ``data`` and ``train`` take unless they are set.
     """
 
     name: Literal["rehearsal", "cuda"]
-    backend: Literal["gloo", "nccl"]
     dtype: Literal["fp32", "bf16"]
     num_threads: int | None
     overlap_communication: bool
     sequence_length: int
+    micro_batch_size: int

@@ -115,11 +115,11 @@ def check_values(config: SftConfig) -> None:
         )
 
 
-def num_microbatches(train: TrainConfig, dp: int) -> int:
-    """Micro-batches of one data-parallel rank in a step.
+def check_batch(train: TrainConfig, dp: int) -> None:
+    """A step's packs must split into micro-batches over the replicas.
 
     Raises:
-        InputError: the global batch doesn't split into micro-batches over the replicas.
+        InputError: naming the nearest global batch that does.
     """
     unit = train.micro_batch_size * dp
     if train.global_batch_size % unit:
@@ -128,4 +128,3 @@ def num_microbatches(train: TrainConfig, dp: int) -> int:
             f"train.global_batch_size={train.global_batch_size}: must divide by micro_batch_size·dp ="
             f" {train.micro_batch_size}·{dp} = {unit}; try train.global_batch_size={nearest}"
         )
-    return train.global_batch_size // unit

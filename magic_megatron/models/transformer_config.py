@@ -15,9 +15,10 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from magic_megatron.config.layout import ParallelConfig
 from magic_megatron.config.model import ModelConfig
+from magic_megatron.platform import PLATFORMS
 from recipes.command import InputError
 
-Recompute = Literal["none", "selective", "full"]
+Recompute = Literal["none", "full"]
 
 
 def transformer_config(
@@ -37,7 +38,7 @@ def transformer_config(
     Args:
         platform: ``rehearsal`` or ``cuda``; fused kernels and grouped GEMM exist on ``cuda`` only.
         dtype: of weights and activations: float32, or bfloat16 under fp32 main weights.
-        recompute: which activations to recompute in backward: none, those of the core attention, or all.
+        recompute: which activations to recompute in backward: none or all.
         moe_capacity_factor: tokens an expert takes, as a multiple of its even share; ``None`` drops no token.
 
     Raises:
@@ -99,8 +100,8 @@ def _experts(model: ModelConfig, platform: str, capacity_factor: float | None) -
         "moe_pad_expert_input_to_capacity": False,
         "moe_token_drop_policy": "probs",
         "moe_token_dispatcher_type": "alltoall",
-        "moe_grouped_gemm": platform == "cuda",
-        "moe_permute_fusion": platform == "cuda",
+        "moe_grouped_gemm": PLATFORMS[platform].has_fused_kernels,
+        "moe_permute_fusion": PLATFORMS[platform].has_fused_kernels,
     }
 
 
@@ -121,7 +122,7 @@ def _layout(parallel: ParallelConfig, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _execution(platform: str, dtype: torch.dtype, recompute: Recompute) -> dict[str, Any]:
-    fused = platform == "cuda"
+    fused = PLATFORMS[platform].has_fused_kernels
     return {
         "params_dtype": dtype,
         "bf16": dtype is torch.bfloat16,

@@ -20,17 +20,17 @@ class Platform:
     Attributes:
         name: ``rehearsal`` or ``cuda``.
         backend: of ``torch.distributed``, ``gloo`` or ``nccl``.
-        device: ``cpu``, or ``cuda`` for this process's current device.
+        has_fused_kernels: Megatron-Core may use grouped GEMM and fused operators.
     """
 
     name: str
     backend: str
-    device: str
+    has_fused_kernels: bool
 
 
 PLATFORMS = {
-    "rehearsal": Platform(name="rehearsal", backend="gloo", device="cpu"),
-    "cuda": Platform(name="cuda", backend="nccl", device="cuda"),
+    "rehearsal": Platform(name="rehearsal", backend="gloo", has_fused_kernels=False),
+    "cuda": Platform(name="cuda", backend="nccl", has_fused_kernels=True),
 }
 
 

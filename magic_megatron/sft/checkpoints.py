@@ -17,6 +17,7 @@ from typing import Any
 import torch.distributed as dist
 from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.core import CheckpointingException
+from megatron.core.dist_checkpointing.validation import verify_integrity_manifest
 from megatron.core.models.gpt import GPTModel
 from megatron.core.optimizer import MegatronOptimizer
 
@@ -52,7 +53,7 @@ def complete_checkpoints(output_dir: Path) -> list[Path]:
     folder = output_dir / "checkpoints"
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if _FOLDER.fullmatch(path.name))
+    return sorted((path for path in folder.iterdir() if _FOLDER.fullmatch(path.name)), key=step_of)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -86,23 +87,31 @@ def save(
     return final
 
 
-def load(state: TrainingState, checkpoint: Path) -> dict[str, Any]:
-    """Restore ``state`` from ``checkpoint`` in whatever layout it was written; returns its ``trainer.json``.
+def load(state: TrainingState, checkpoint: Path) -> None:
+    """Restore ``state`` from ``checkpoint``, in whatever layout it was written.
 
     Raises:
         InputError: a shard is missing, truncated or changed.
     """
-    try:
-        loaded = dist_checkpointing.load(
-            state.sharded(is_loading=True), str(checkpoint), verify_integrity=True
-        )
-    except (CheckpointingException, OSError) as error:
-        raise InputError(
-            f"resume=auto: checkpoint {checkpoint} is damaged ({error});"
-            " remove that folder to go on from the one before"
-        ) from error
+    _verify(checkpoint)
+    loaded = dist_checkpointing.load(state.sharded(is_loading=True), str(checkpoint))
     state.model.load_state_dict(loaded["model"])
     state.optimizer.load_state_dict(loaded["optimizer"])
     if state.router is not None:
         state.router.load_state_dict(loaded["router"])
-    return json.loads((checkpoint / "trainer.json").read_text())
+
+
+def _verify(checkpoint: Path) -> None:
+    """Compare the shards with the hashes written beside them. Rank 0 reads them once, for all."""
+    problem: list[str | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            verify_integrity_manifest(str(checkpoint))
+        except (CheckpointingException, OSError, ValueError) as error:
+            problem = [str(error)]
+    dist.broadcast_object_list(problem, src=0)
+    if problem[0] is not None:
+        raise InputError(
+            f"resume=auto: checkpoint {checkpoint} is damaged ({problem[0]});"
+            " remove that folder to go on from the one before"
+        )

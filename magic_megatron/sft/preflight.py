@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 from magic_megatron.config.layout import check_model_fits, data_parallel_size
-from magic_megatron.config.sft import SftConfig, check_values, num_microbatches
+from magic_megatron.config.sft import SftConfig, check_batch, check_values
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer
 from magic_megatron.models.checkpoint_weights import CheckpointReader
@@ -23,8 +24,9 @@ from recipes.command import InputError
 # What a resumed run must share with the run it goes on from; the rest (layout, saving, logging) may change.
 _FIXED = (
     *("model", "moe", "optim", "data", "seed", "init_from"),
-    *("train.seed", "train.num_steps", "train.num_epochs", "train.global_batch_size"),
+    *("train.seed", "train.global_batch_size"),
 )
+# The data itself is compared by its hash.
 _MOVABLE = ("data.path",)
 
 
@@ -36,7 +38,6 @@ class RunPlan:
     dataset: PackedDataset
     vocab_size: int
     dp: int
-    num_microbatches: int
     num_steps: int
     checkpoint: Path | None
     first_step: int
@@ -44,13 +45,6 @@ class RunPlan:
     @property
     def tokenizer(self) -> Path:
         return self.dataset.manifest.tokenizer_path
-
-    @property
-    def data_sha256(self) -> str:
-        """Of the tokens and labels, as the export's manifest has them."""
-        files = self.dataset.manifest.files
-        digests = [files[name]["sha256"] for name in sorted(files) if name.endswith((".bin", ".idx"))]
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def plan_run(config: SftConfig, world_size: int) -> RunPlan:
@@ -62,7 +56,7 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
     check_values(config)
     dp = data_parallel_size(config.parallel, world_size)
     check_model_fits(config.parallel, config.model, config.data.sequence_length)
-    microbatches = num_microbatches(config.train, dp)
+    check_batch(config.train, dp)
     dataset = PackedDataset(
         config.data.path,
         sequence_length=config.data.sequence_length,
@@ -79,18 +73,24 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
         )
     if config.init_from is not None:
         CheckpointReader(Path(config.init_from), "init_from")
-    checkpoint = _checkpoint_to_resume(config)
+    checkpoint = _checkpoint_to_resume(config, num_steps, data_digest(dataset))
     _check_writable(Path(config.output_dir))
     return RunPlan(
         config=config,
         dataset=dataset,
         vocab_size=vocab_size,
         dp=dp,
-        num_microbatches=microbatches,
         num_steps=num_steps,
         checkpoint=checkpoint,
         first_step=step_of(checkpoint) if checkpoint else 0,
     )
+
+
+def data_digest(dataset: PackedDataset) -> str:
+    """SHA-256 over those of the tokens' and labels' files, as the export's manifest has them."""
+    files = dataset.manifest.files
+    digests = [files[name]["sha256"] for name in sorted(files) if name.endswith((".bin", ".idx"))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def write_recipe(config: SftConfig) -> None:
@@ -114,7 +114,7 @@ def _num_steps(config: SftConfig, dataset: PackedDataset) -> int:
     return steps
 
 
-def _checkpoint_to_resume(config: SftConfig) -> Path | None:
+def _checkpoint_to_resume(config: SftConfig, num_steps: int, data_sha256: str) -> Path | None:
     folder = Path(config.output_dir)
     checkpoints = complete_checkpoints(folder)
     if not checkpoints:
@@ -128,6 +128,23 @@ def _checkpoint_to_resume(config: SftConfig) -> Path | None:
     now = dataclasses.asdict(config)
     for key in _FIXED:
         _check_same(key, _lookup(before, key), _lookup(now, key), folder)
+    ep_before, ep = before["parallel"]["ep"], config.parallel.ep
+    if (ep_before == 1) != (ep == 1):
+        raise InputError(
+            f"parallel.ep={ep}: the run in output_dir={folder} has parallel.ep={ep_before}, and megatron-core moves no"
+            " optimizer state between ep=1 and ep>1; give that again, or another output_dir with"
+            f" init_from={checkpoints[-1]}"
+        )
+    if num_steps < step_of(checkpoints[-1]):
+        raise InputError(
+            f"train.num_steps={num_steps}: the run in output_dir={folder} has done {step_of(checkpoints[-1])} steps;"
+            " give at least that many, or another output_dir"
+        )
+    if json.loads((checkpoints[-1] / "trainer.json").read_text())["data_sha256"] != data_sha256:
+        raise InputError(
+            f"data.path={config.data.path}: not the data that output_dir={folder} was trained on so far; give the"
+            " former path, or another output_dir"
+        )
     return checkpoints[-1]
 
 

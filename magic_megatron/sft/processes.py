@@ -14,6 +14,7 @@ from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
 from magic_megatron.config.layout import ParallelConfig
 from magic_megatron.config.platform import PlatformConfig
+from magic_megatron.platform import PLATFORMS
 
 
 def world_size() -> int:
@@ -29,7 +30,7 @@ def distributed(platform: PlatformConfig) -> Iterator[None]:
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     alone = "RANK" not in os.environ
     dist.init_process_group(
-        platform.backend,
+        PLATFORMS[platform.name].backend,
         store=dist.HashStore() if alone else None,
         rank=0 if alone else -1,
         world_size=1 if alone else -1,

@@ -35,7 +35,7 @@ from magic_megatron.models.weights import load_weights
 from magic_megatron.moe.router import RouterMetrics, RouterStatistics, use_balanced_router
 from magic_megatron.platform.specs import decoder_block_spec
 from magic_megatron.sft import checkpoints
-from magic_megatron.sft.preflight import RunPlan, write_recipe
+from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.step import ForwardBackward
@@ -52,6 +52,7 @@ def train(plan: RunPlan) -> None:
         if is_main:
             write_recipe(config)
             shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
+            _tell_dropped_rows(plan)
         dist.barrier()
         trainer = Trainer(plan)
         with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
@@ -74,7 +75,7 @@ class Trainer:
         self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
         if plan.checkpoint is not None:
-            self._check_data(checkpoints.load(self.state, plan.checkpoint))
+            checkpoints.load(self.state, plan.checkpoint)
         self.scheduler = _build_scheduler(self.config, self.optimizer, plan.num_steps)
         self.scheduler.step(self.step)
         self.batches = GlobalBatches(
@@ -160,6 +161,7 @@ class Trainer:
             "domains": list(self.plan.dataset.manifest.domains),
             "layers": list(range(self.config.model.num_hidden_layers)),
             "counts": router.domain_counts.tolist(),
+            "domain_divergence": router.domain_divergence,
         }
 
     def _is_routing_due(self, step: int) -> bool:
@@ -170,17 +172,20 @@ class Trainer:
             self.state,
             Path(self.config.output_dir),
             self.step,
-            trainer={"step": self.step, "data_sha256": self.plan.data_sha256},
+            trainer={"step": self.step, "data_sha256": data_digest(self.plan.dataset)},
             tokenizer=self.plan.tokenizer,
             keep=self.config.train.keep_checkpoints,
         )
 
-    def _check_data(self, trainer: dict[str, Any]) -> None:
-        if trainer["data_sha256"] != self.plan.data_sha256:
-            raise InputError(
-                f"data.path={self.config.data.path}: not the data that output_dir={self.config.output_dir} was"
-                " trained on so far; give the former path, or another output_dir"
-            )
+
+def _tell_dropped_rows(plan: RunPlan) -> None:
+    dropped = plan.dataset.dropped
+    if dropped:
+        by_domain = ", ".join(f"{domain}: {number}" for domain, number in dropped.items())
+        print(
+            f"data.sequence_length={plan.config.data.sequence_length}: {sum(dropped.values())} of"
+            f" {plan.dataset.manifest.num_rows} rows are longer and left out ({by_domain})"
+        )
 
 
 def _core_config(config: SftConfig) -> TransformerConfig:

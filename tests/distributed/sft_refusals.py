@@ -1,6 +1,7 @@
 """What the preflight of SFT says to each of several recipes: ``python sft_refusals.py RUNS.json``.
 
-Prints a JSON list: for each override list the refusal, or null where it would run.
+``RUNS.json`` is a list of pairs, number of processes and override list. Prints a JSON list: for each the refusal,
+or null where it would run.
 """
 
 import json
@@ -17,7 +18,7 @@ def main() -> None:
     from magic_megatron.sft.preflight import plan_run
 
     answers: list[str | None] = []
-    for overrides in json.loads(Path(sys.argv[1]).read_text()):
+    for world_size, overrides in json.loads(Path(sys.argv[1]).read_text()):
         try:
             plan_run(typed(SftConfig, compose("sft", overrides)), world_size=1)
             answers.append(None)

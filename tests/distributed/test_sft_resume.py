@@ -114,36 +114,48 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(recipe, uninterrupted
     assert losses(run) == losses(uninterrupted)
 
 
-REFUSALS = {
-    "optim.lr=1e-3": "optim.lr=0.001: the run in output_dir=",
-    "resume=never": "resume=never: output_dir=",
-    "train.global_batch_size=2": "train.global_batch_size=2: the run in output_dir=",
-    "model.num_experts=4": "model.num_experts=4: the run in output_dir=",
-    "parallel.ep=2": "parallel.ep=2: etp·ep·pp = 1·2·1 = 2 must divide the world size 1",
-    "parallel.tp=3": "world size 1: must be a multiple of tp·pp·cp = 3·1·1 = 3",
-    "data.path=nowhere/train": "data.path=nowhere/train: nowhere/manifest.json is missing",
-    "train.micro_batch_size=3": "train.global_batch_size=4: must divide by micro_batch_size·dp = 3·1 = 3",
-    "train.save_interval=0": "train.save_interval=0: must be at least 1",
-    "optim.warmup_steps=8": "optim.warmup_steps=8: must be below the 8 steps",
-    "optim.lr=-1": "optim.lr=-1.0: must be positive",
-    "optim.beta1=1": "optim.beta1=1.0: must lie in [0, 1)",
-    "moe.aux_loss_coeff=-1": "moe.aux_loss_coeff=-1.0: must not be negative",
-    "model.vocab_size=64": "model.vocab_size=64: the tokenizer has ",
-    "data.pad_multiple=7": "data.sequence_length=512: must divide by data.pad_multiple=7",
-    "init_from=nowhere": "init_from=nowhere: ",
-    "output_dir=/proc/nowhere": "output_dir=/proc/nowhere: /proc is not a folder that can be written",
-}
+# Processes, override, how the refusal begins.
+REFUSALS = [
+    (1, "optim.lr=1e-3", "optim.lr=0.001: the run in output_dir="),
+    (1, "resume=never", "resume=never: output_dir="),
+    (1, "train.num_steps=7", "train.num_steps=7: the run in output_dir="),
+    (1, "train.global_batch_size=2", "train.global_batch_size=2: the run in output_dir="),
+    (1, "model.num_experts=4", "model.num_experts=4: the run in output_dir="),
+    (1, "parallel.ep=2", "parallel.ep=2: etp·ep·pp = 1·2·1 = 2 must divide the world size 1"),
+    (
+        1,
+        "parallel.tp=3",
+        "parallel.tp=3 parallel.pp=1 parallel.cp=1: tp·pp·cp = 3 must divide the world size 1",
+    ),
+    (1, "data.path=nowhere/train", "data.path=nowhere/train: nowhere/train_manifest.json is missing"),
+    (
+        1,
+        "train.micro_batch_size=3",
+        "train.global_batch_size=4: must divide by micro_batch_size·dp = 3·1 = 3",
+    ),
+    (1, "train.save_interval=0", "train.save_interval=0: must be at least 1"),
+    (1, "optim.warmup_steps=8", "optim.warmup_steps=8: must be below the 8 steps"),
+    (1, "optim.lr=-1", "optim.lr=-1.0: must be positive"),
+    (1, "optim.beta1=1", "optim.beta1=1.0: must lie in [0, 1)"),
+    (1, "moe.aux_loss_coeff=-1", "moe.aux_loss_coeff=-1.0: must not be negative"),
+    (1, "model.vocab_size=64", "model.vocab_size=64: the tokenizer has "),
+    (1, "data.pad_multiple=7", "data.sequence_length=512: must divide by data.pad_multiple=7"),
+    (1, "init_from=nowhere", "init_from=nowhere: "),
+    (1, "output_dir=/proc/nowhere", "output_dir=/proc/nowhere: /proc is not a folder that can be written"),
+    (2, "parallel.ep=2", "parallel.ep=2: the run in output_dir="),
+]
 
 
 def test_bad_input_is_refused_before_anything_starts(recipe, uninterrupted, tmp_path):
     plan = tmp_path / "runs.json"
-    plan.write_text(json.dumps([[*recipe, f"output_dir={uninterrupted}", override] for override in REFUSALS]))
+    common = [*recipe, f"output_dir={uninterrupted}"]
+    plan.write_text(json.dumps([[world_size, [*common, override]] for world_size, override, _ in REFUSALS]))
     worker = Path(__file__).with_name("sft_refusals.py")
     done = subprocess.run(
         [sys.executable, str(worker), str(plan)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for (override, expected), answer in zip(REFUSALS.items(), json.loads(done.stdout), strict=True):
+    for (_, override, expected), answer in zip(REFUSALS, json.loads(done.stdout), strict=True):
         assert answer is not None, f"{override} was accepted"
         assert answer.startswith(expected), answer
     assert len(metrics(uninterrupted)) == 8

@@ -36,7 +36,8 @@ def imported_names(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and node.level == 0, f"{path}: relative imports hide what they cross"
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 

@@ -42,7 +42,11 @@ def test_a_world_that_is_accepted_is_exactly_used(tp, pp, cp, ep, world):
 @pytest.mark.parametrize(
     ("sizes", "world", "message"),
     [
-        ({"tp": 3}, 4, "world size 4: must be a multiple of tp·pp·cp = 3·1·1 = 3; start 6 processes"),
+        (
+            {"tp": 3},
+            4,
+            "parallel.tp=3 parallel.pp=1 parallel.cp=1: tp·pp·cp = 3 must divide the world size 4",
+        ),
         ({"ep": 3}, 4, "parallel.ep=3: etp·ep·pp = 1·3·1 = 3 must divide the world size 4"),
         ({"pp": 0}, 4, "parallel.pp=0: must be at least 1; try parallel.pp=1"),
     ],
@@ -61,8 +65,8 @@ def test_worlds_that_do_not_fit(sizes, world, message):
         ({"ep": 3}, TINY, 1024, "parallel.ep=3: qwen3_moe_tiny has 8 experts"),
         ({"ep": 2}, DENSE, 1024, "is dense"),
         ({"tp": 2, "sequence_parallel": False}, TINY, 1024, "parallel.sequence_parallel=false: "),
-        ({"cp": 3}, TINY, 4096, "sequence length 4096 must divide by 2·cp"),
-        ({"tp": 4, "cp": 2}, TINY, 1000, "sequence length 1000 must divide by 2·cp·tp=16"),
+        ({"cp": 3}, TINY, 4096, "parallel.cp=3: sequence length 4096 must divide by 6 (2·cp zigzag chunks)"),
+        ({"tp": 4, "cp": 2}, TINY, 1000, "parallel.cp=2: sequence length 1000 must divide by 16"),
     ],
 )
 def test_models_that_do_not_split(sizes, model, length, message):
