@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import multiprocessing
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.managers import SyncManager
 from typing import Any
 
@@ -32,10 +31,9 @@ def no_compilation() -> None:
     compiler = torch.compile
     torch.compile = _as_it_is  # type: ignore[assignment]
     try:
-        with _without_warnings_of_absence():
-            import megatron.core
-            import megatron.core.models.gpt
-            import megatron.core.optimizer  # noqa: F401
+        import megatron.core
+        import megatron.core.models.gpt
+        import megatron.core.optimizer  # noqa: F401
     finally:
         torch.compile = compiler
     from megatron.core.jit import disable_jit_fuser
@@ -43,17 +41,36 @@ def no_compilation() -> None:
     disable_jit_fuser()
 
 
+# What upstream says of itself and of a machine without CUDA: a user can change none of it.
+UNHELPFUL_WARNINGS = (
+    ".*Apex (are|is) not installed",
+    "The .grad attribute of a Tensor that is not a leaf Tensor",
+    r"`torch\.distributed\.(reduce_scatter|all_gather_into)_tensor` is deprecated",
+    "Please use DTensor instead",
+    "full scope is deprecated",
+    "MimoModelConfig is experimental",
+    "torch.distributed is disabled, unavailable or uninitialized, assuming",
+    "The argument order of load has been changed",
+    "invalid escape sequence",
+)
+
+
+@redirection(
+    package="megatron-core",
+    versions=VERSIONS,
+    upstream="optimizer/optimizer.py, transformer/transformer_config.py, tensor_parallel/mappings.py",
+    replaces=(),
+    until="Megatron-Core runs on torch 2.13 without warnings",
+)
+def unhelpful_warnings() -> None:
+    """Each rank warns of absent kernels and of torch functions that upstream should have left behind."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    for message in UNHELPFUL_WARNINGS:
+        warnings.filterwarnings("ignore", message=message)
+
+
 def _as_it_is(function: Callable[..., Any] | None = None, **kwargs: Any) -> Callable[..., Any]:
     return function if function is not None else lambda decorated: decorated
-
-
-@contextlib.contextmanager
-def _without_warnings_of_absence() -> Iterator[None]:
-    """Transformer Engine, Apex and CUDA are absent by intention."""
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 @redirection(
@@ -189,6 +206,7 @@ def optimizer_step_tensors() -> None:
 
 
 REDIRECTIONS = (
+    unhelpful_warnings,
     no_compilation,
     random_state_setter,
     split_sizes_as_numpy,

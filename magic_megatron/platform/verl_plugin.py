@@ -98,7 +98,26 @@ def unpinned_offload() -> None:
     replace("verl.utils.fsdp_utils.CPUOffloadPolicy", lambda pin_memory=True: policy(pin_memory=False))
 
 
-REDIRECTIONS = (cpu_platform, engine_device, vllm_version, process_group_backend, unpinned_offload)
+@redirection(
+    package="verl",
+    versions=VERSIONS,
+    upstream="utils/import_utils.py, models/transformers/monkey_patch.py",
+    replaces=("verl.utils.import_utils.is_trl_available",),
+    until="verl looks for the class it patches, not for trl",
+)
+def trl_without_value_heads() -> None:
+    """With trl installed, verl imports its model with a value head, which trl 1 no longer has."""
+    replace("verl.utils.import_utils.is_trl_available", lambda: False)
+
+
+REDIRECTIONS = (
+    cpu_platform,
+    engine_device,
+    vllm_version,
+    process_group_backend,
+    unpinned_offload,
+    trl_without_value_heads,
+)
 
 
 if os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu":
