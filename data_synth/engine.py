@@ -56,6 +56,7 @@ def generate(task: Task, settings: Settings) -> None:
             folder.drop_if_empty()
             raise
         folder.finish(write_summary)
+    print(f"wrote {settings.num_samples} rows to {settings.output_dir}")
 
 
 def _extend(

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from data_synth.writers.acceptance import Acceptance
 from data_synth.writers.parquet import ParquetWriter
 from data_synth.writers.rows import Row, Survey, read_rows, show_progress, survey
-from data_synth.writers.staging import staged, write_manifest
+from data_synth.writers.staging import REJECTED, check_folder, staged, write_manifest
 from data_synth.writers.vocabulary import CONTROL_TOKENS, check_vocab_size
 from recipes.command import InputError, run, typed
 
@@ -66,6 +66,7 @@ def main(config: DictConfig) -> None:
     _check(settings)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if settings.num_threads > 1 else "false"
     os.environ["RAYON_NUM_THREADS"] = str(settings.num_threads)
+    check_folder(Path(settings.output_dir), settings.paths)
     found = survey(settings.paths, settings.tokenizer_rows if settings.trains_tokenizer else 0)
     with staged(Path(settings.output_dir)) as folder:
         manifest = _export(settings, found, folder)
@@ -83,6 +84,8 @@ def _check(settings: ExportConfig) -> None:
     for key in ("tokenizer_rows", "batch_rows", "num_threads"):
         if getattr(settings, key) < 1:
             raise InputError(f"{key}={getattr(settings, key)}: must be at least 1; leave it out")
+    if settings.tokenizer and "indexed" not in settings.formats:
+        raise InputError(f"tokenizer={settings.tokenizer}: format=parquet writes text; leave it out")
     if settings.trains_tokenizer:
         check_vocab_size(settings.vocab_size)
     elif settings.tokenizer and not (Path(settings.tokenizer) / "tokenizer.json").is_file():
@@ -103,7 +106,7 @@ def _export(settings: ExportConfig, found: Survey, folder: Path) -> dict[str, An
     if "parquet" in settings.formats:
         writers.append(ParquetWriter(folder))
     rows = show_progress(read_rows(settings.paths), "exporting", found.num_rows)
-    with Acceptance(control, folder / "rejected.jsonl") as acceptance:
+    with Acceptance(control, folder / REJECTED) as acceptance:
         for batch in batched(rows, settings.batch_rows):
             accepted = acceptance.filter(batch)
             for writer in writers:

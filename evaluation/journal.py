@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation.client import Answer
 from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
-from recipes.command import InputError
+from recipes.command import InputError, make_folder
 
 FILES = ("results.json", "predictions.jsonl", "requests.jsonl", "settings.json")
 
@@ -28,9 +28,9 @@ def hold(output_dir: Path) -> Iterator[None]:
     """Keep a second run out of the folder, which is made if need be.
 
     Raises:
-        InputError: another run is in it.
+        InputError: another run is in it, or it can't be made.
     """
-    output_dir.mkdir(parents=True, exist_ok=True)
+    make_folder("output_dir", output_dir)
     with (output_dir / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

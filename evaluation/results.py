@@ -10,20 +10,23 @@ from evaluation.benchmarks import Benchmark, Verdict
 from evaluation.jsonl import encode, read_lines, read_text, replace
 from recipes.command import InputError
 
-Prediction = tuple[str, str]
+Prediction = tuple[str, str | None]
+"""(id, text); None where there is no text to judge."""
+NO_TEXT = Verdict(0.0, "no text")
 
 
 def read_predictions(path: str, ids: Iterable[str]) -> list[Prediction]:
     """(id, prediction) of each line, in order; an id may occur several times.
 
     Raises:
-        InputError: no such file, no line in it, a malformed line, or an id that the data doesn't have.
+        InputError: no such file, no line in it, a malformed line, one without id or prediction, or an id that
+            the data doesn't have.
     """
     known = set(ids)
     predictions = []
     for number, line in read_lines("predictions", path, read_text("predictions", path)):
         sample_id, prediction = line.get("id"), line.get("prediction")
-        if not isinstance(sample_id, str) or not isinstance(prediction, str):
+        if not isinstance(sample_id, str) or "prediction" not in line:
             raise InputError(
                 f'predictions={path}: line {number} must be {{"id": text, "prediction": text}}; correct it'
             )
@@ -31,7 +34,7 @@ def read_predictions(path: str, ids: Iterable[str]) -> list[Prediction]:
             raise InputError(
                 f"predictions={path}: line {number}: id {sample_id} isn't in the data; check data and subtask"
             )
-        predictions.append((sample_id, prediction))
+        predictions.append((sample_id, prediction if isinstance(prediction, str) else None))
     if not predictions:
         raise InputError(f"predictions={path}: no prediction in it; give at least one line")
     return predictions
@@ -41,9 +44,11 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
     """``metrics``, ``num_samples``, ``groups`` and ``per_sample`` of ``results.json``.
 
     ``groups`` breaks the metrics down as the benchmark does, ``per_sample`` has a line per prediction.
-    Without predictions the metrics are empty: nothing was measured.
+    A prediction that is no text scores 0. Without predictions the metrics are empty: nothing was measured.
     """
-    verdicts = [benchmark.score(sample_id, text) for sample_id, text in predictions]
+    verdicts = [
+        NO_TEXT if text is None else benchmark.score(sample_id, text) for sample_id, text in predictions
+    ]
     grouped: dict[str, list[Verdict]] = {}
     for (sample_id, _), verdict in zip(predictions, verdicts, strict=True):
         grouped.setdefault(benchmark.group(sample_id), []).append(verdict)
@@ -62,8 +67,7 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
 
 
 def write_results(output_dir: Path, results: dict[str, Any]) -> None:
-    """Replace ``results.json`` in one step."""
-    output_dir.mkdir(parents=True, exist_ok=True)
+    """Replace ``results.json`` in the folder ``output_dir`` in one step."""
     replace(output_dir / "results.json", encode(results, indent=1) + b"\n")
 
 

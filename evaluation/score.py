@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from evaluation import benchmarks
 from evaluation.command import start
 from evaluation.results import headline, judge, read_predictions, write_results
-from recipes.command import typed
+from recipes.command import make_folder, typed
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,14 @@ def main(config: DictConfig) -> None:
     )
     benchmark = benchmarks.load(settings.benchmark, source)
     predictions = read_predictions(settings.predictions, benchmark.ids)
+    output_dir = Path(settings.output_dir)
+    make_folder("output_dir", output_dir)
     results = {
         "benchmark": settings.benchmark,
         "subtask": settings.subtask,
         **judge(benchmark, predictions),
     }
-    write_results(Path(settings.output_dir), results)
+    write_results(output_dir, results)
     num_missing = len(set(benchmark.ids) - {sample_id for sample_id, _ in predictions})
     missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""
     print(headline(results) + missing)

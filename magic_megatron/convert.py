@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from magic_megatron.config.model import ModelConfig
-from magic_megatron.models.checkpoint_weights import CheckpointReader, write_weights
+from magic_megatron.models.checkpoint_weights import CheckpointReader, resolve_checkpoint, write_weights
 from magic_megatron.models.huggingface import (
     all_weights,
     huggingface_names,
@@ -35,7 +35,7 @@ from magic_megatron.models.huggingface import (
 )
 from magic_megatron.models.huggingface_config import generation_config, huggingface_config, model_config
 from magic_megatron.models.huggingface_folder import SafetensorsReader, SafetensorsWriter
-from recipes.command import InputError, run, typed
+from recipes.command import InputError, make_folder, run, typed
 
 _EMBEDDING = "embedding.word_embeddings.weight"
 _TOKENIZER_FILES = (
@@ -68,6 +68,9 @@ def main(recipe: DictConfig) -> None:
     source, target = Path(config.source), Path(config.target)
     if not source.is_dir():
         raise InputError(f"source={source}: no such folder; give the folder to convert")
+    if config.direction == "to_hf":
+        source = resolve_checkpoint(source)
+        print(f"reading {source}")
     _check_target(source, target, config.overwrite)
     convert = _to_huggingface if config.direction == "to_hf" else _from_huggingface
     convert(config, source, target)
@@ -80,8 +83,8 @@ def _to_huggingface(config: ConvertConfig, source: Path, target: Path) -> None:
     vocab_size = reader.shape(_EMBEDDING)[0]
     _check_shapes(reader, model, vocab_size, source)
     dtype = _dtype(config.dtype, stored=reader.dtype(_EMBEDDING))
-    bos, eos = _special_tokens(source / "tokenizer")
-    fields = huggingface_config(model, vocab_size=vocab_size, dtype=_name(dtype), bos=bos, eos=eos)
+    pad, eos = _special_tokens(source / "tokenizer")
+    fields = huggingface_config(model, vocab_size=vocab_size, dtype=_name(dtype), bos=pad, eos=eos)
     with _written_aside(target) as folder:
         writer = SafetensorsWriter(folder, config.max_shard_bytes)
         for group in _progress(weight_groups(model)):
@@ -91,7 +94,7 @@ def _to_huggingface(config: ConvertConfig, source: Path, target: Path) -> None:
                     writer.add(part_name, part)
         writer.close()
         _write_json(folder / "config.json", fields)
-        _write_json(folder / "generation_config.json", generation_config(bos=bos, eos=eos, pad=bos))
+        _write_json(folder / "generation_config.json", generation_config(bos=pad, eos=eos, pad=pad))
         _copy_tokenizer(source / "tokenizer", folder)
 
 
@@ -207,7 +210,8 @@ def _written_aside(target: Path) -> Iterator[Path]:
     """A folder beside ``target`` that takes its name, and its place, when everything is written."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    make_folder("target", target.parent)
+    make_folder("target", partial)
     try:
         yield partial
     except BaseException:

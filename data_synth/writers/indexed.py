@@ -14,6 +14,8 @@ from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
 from data_synth.writers.masking import ChatEncoder
 from data_synth.writers.rows import Row
 
+ROWS = "train_rows.jsonl"
+
 
 class IndexedWriter:
     """Writes ``train_text_document``, ``train_label_document`` and a line per row in ``train_rows.jsonl``."""
@@ -25,7 +27,7 @@ class IndexedWriter:
             kind: IndexedDatasetBuilder(f"{prefix}.bin", dtype=np.int32)
             for kind, prefix in self._prefixes.items()
         }
-        self._rows = (folder / "train_rows.jsonl").open("w", encoding="utf-8")
+        self._rows = (folder / ROWS).open("w", encoding="utf-8")
         self._totals = {"num_tokens": 0, "num_loss_tokens": 0}
 
     def add(self, rows: Sequence[Row]) -> None:
@@ -40,8 +42,8 @@ class IndexedWriter:
                 self._totals[key] += count
 
     def close(self) -> dict[str, Any]:
-        """Write both indices; the totals for the manifest."""
+        """Write both indices; the name of the rows' file and the totals for the manifest."""
         for kind, builder in self._builders.items():
             builder.finalize(f"{self._prefixes[kind]}.idx")
         self._rows.close()
-        return dict(self._totals)
+        return {"rows": ROWS, **self._totals}

@@ -1,20 +1,55 @@
-"""Output that appears as a whole: written aside, moved into place, its manifest last."""
+"""Output that appears as a whole: written aside, moved into place, its manifest last.
+
+The folder may hold other things, such as data_synth's own output: only files of an earlier export are replaced.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from recipes.command import InputError
+from recipes.command import InputError, make_folder
 
 FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
+KIND = "data_synth.export"
+MANIFEST, REJECTED = "train_manifest.json", "train_rejected.jsonl"
+OUTPUTS = (
+    *(f"train_{kind}_document.{end}" for kind in ("text", "label") for end in ("bin", "idx")),
+    *("train_rows.jsonl", "train.parquet", "tokenizer", REJECTED, MANIFEST),
+)
+MOVING = ".export.moving"
+"""While files are moved: the names of all that an export may have left, so that a kill doesn't orphan them."""
+
+
+def check_folder(output_dir: Path, inputs: Sequence[str]) -> None:
+    """Refuse a folder that can't be used, before any work; nothing is changed.
+
+    Raises:
+        InputError: no folder can be there, or the export would replace an input or what no export wrote.
+    """
+    nearest = next(path for path in (output_dir, *output_dir.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"output_dir={output_dir}: {nearest} is a file; choose another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"output_dir={output_dir}: {nearest} can't be written; choose another folder")
+    earlier = _files_of_earlier(output_dir)
+    ours = {(output_dir / name).resolve() for name in (*OUTPUTS, *earlier)}
+    for given in inputs:
+        if Path(given).resolve() in ours:
+            raise InputError(f"input={given}: the export would replace it; choose another output_dir")
+    present = [file for name in OUTPUTS for file in (output_dir / name, *(output_dir / name).rglob("*"))]
+    for file in present:
+        if not file.is_dir() and file.exists() and file.relative_to(output_dir).as_posix() not in earlier:
+            raise InputError(
+                f"output_dir={output_dir}: {file} is there, and no earlier export wrote it; choose another folder"
+            )
 
 
 @contextmanager
@@ -24,13 +59,13 @@ def staged(output_dir: Path) -> Iterator[Path]:
     A run that is killed while it writes leaves the earlier export as it was. One that is killed in the moment
     of moving leaves no manifest, by which readers know.
 
+    Args:
+        output_dir: passed ``check_folder``.
+
     Raises:
-        InputError: another export is writing there, or the folder holds the manifest of something else.
+        InputError: the folder can't be made, or another export is writing there.
     """
-    if output_dir.exists() and not output_dir.is_dir():
-        raise InputError(f"output_dir={output_dir}: is a file; give a folder")
-    _files_of_earlier(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    make_folder("output_dir", output_dir)
     with (output_dir / ".export.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,33 +94,44 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """``manifest.json`` for what lies in ``folder``, which ends the writing."""
-    whole = {"format_version": FORMAT_VERSION, **manifest, "files": describe_files(folder)}
+    """``train_manifest.json`` for what lies in ``folder``, which ends the writing."""
+    whole = {"format_version": FORMAT_VERSION, "kind": KIND, **manifest, "files": describe_files(folder)}
     (folder / MANIFEST).write_text(json.dumps(whole, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def _files_of_earlier(output_dir: Path) -> set[str]:
-    """Names that an earlier export wrote."""
-    path = output_dir / MANIFEST
-    if not path.exists():
-        return set()
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        assert manifest["format_version"] == FORMAT_VERSION
-        return set(manifest["files"])
-    except (ValueError, KeyError, TypeError, AssertionError):
-        raise InputError(
-            f"output_dir={output_dir}: its manifest.json is not an export's; choose another folder"
-        ) from None
+    """Names that earlier exports wrote, the manifest's among them."""
+    names = set[str]()
+    for path in (output_dir / MANIFEST, output_dir / MOVING):
+        if not path.exists():
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if (record["format_version"], record["kind"]) != (FORMAT_VERSION, KIND):
+                raise ValueError
+            names |= {MANIFEST, *record["files"]}
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"output_dir={output_dir}: its {path.name} is not an export's; choose another folder"
+            ) from None
+    return names
 
 
 def _publish(stage: Path, output_dir: Path) -> None:
-    names = sorted(path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file())
-    stale = _files_of_earlier(output_dir) - set(names)
-    for name in stale:
-        (output_dir / name).unlink(missing_ok=True)
+    names = {path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file()}
+    earlier = _files_of_earlier(output_dir)
+    _write_moving(stage, output_dir, names | earlier)
     (output_dir / MANIFEST).unlink(missing_ok=True)
-    for name in (name for name in names if name != MANIFEST):
+    for name in earlier - names:
+        (output_dir / name).unlink(missing_ok=True)
+    for name in sorted(names - {MANIFEST}):
         (output_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (stage / name).replace(output_dir / name)
     (stage / MANIFEST).replace(output_dir / MANIFEST)
+    (output_dir / MOVING).unlink()
+
+
+def _write_moving(stage: Path, output_dir: Path, names: set[str]) -> None:
+    record = {"format_version": FORMAT_VERSION, "kind": KIND, "files": sorted(names)}
+    (stage / MOVING).write_text(json.dumps(record), encoding="utf-8")
+    (stage / MOVING).replace(output_dir / MOVING)

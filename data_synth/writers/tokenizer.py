@@ -81,14 +81,19 @@ def load(folder: Path, origin: str) -> PreTrainedTokenizerFast:
     """The tokenizer in ``folder``, as transformers opens it.
 
     Raises:
-        InputError: it can't; the message names ``origin``, where the files came from.
+        InputError: it can't, or only as one in Python, which knows no offsets; the message names ``origin``,
+            where the files came from.
     """
     try:
         tokenizer = _class_of(folder).from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # tokenizers raises Exception itself on a broken tokenizer.json
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"tokenizer={origin}: can't be opened ({reason}); copy its files again") from None
-    assert isinstance(tokenizer, PreTrainedTokenizerFast)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise InputError(
+            f"tokenizer={origin}: {type(tokenizer).__name__} is written in Python; give one that transformers"
+            " opens from its tokenizer.json"
+        )
     return tokenizer
 
 

@@ -12,7 +12,7 @@ from evaluation.command import start
 from evaluation.jsonl import encode, replace
 from evaluation.report.page import make_section, render
 from evaluation.report.run_folder import read_run
-from recipes.command import InputError, typed
+from recipes.command import InputError, make_folder, typed
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,14 @@ def main(config: DictConfig) -> None:
     """
     settings = typed(ReportSettings, config)
     folders = [settings.runs] if isinstance(settings.runs, str) else settings.runs
-    sections = [make_section(read_run(folder), settings.num_examples) for folder in folders]
+    runs = [read_run(folder) for folder in folders]
     output = Path(settings.output)
     summary = Path(settings.summary) if settings.summary else output.with_name("summary.json")
-    for path in (output, summary):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    for key, path in (("output", output), ("summary", summary)):
+        if path.is_dir():
+            raise InputError(f"{key}={path}: is a folder; give the name of a file")
+        make_folder(key, path.parent)
+    sections = [make_section(run, settings.num_examples) for run in runs]
     replace(output, render(sections).encode("utf-8", "replace"))
     summaries = {str(section.run.path): section.summary for section in sections}
     alone = sections[0].summary if len(sections) == 1 else summaries

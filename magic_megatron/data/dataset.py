@@ -94,7 +94,7 @@ class PackedDataset:
         """Pack ``index`` of the endless sequence, read from the mapped files."""
         if index < 0:
             raise IndexError(index)
-        rows = self._rows_of(index)
+        rows = self.rows_of(index)
         lengths = self._pair.num_tokens[rows]
         starts = np.concatenate([[0], np.cumsum(padded_lengths(lengths, self.pad_multiple))])
         starts[-1] = self.sequence_length
@@ -106,18 +106,15 @@ class PackedDataset:
             max_seqlen=int(np.diff(starts).max()),
         )
 
-    def rows_of(self, index: int) -> list[int]:
+    def rows_of(self, index: int) -> IntArray:
         """Row numbers in pack ``index``, in their order."""
-        return [int(row) for row in self._rows_of(index)]
+        epoch, position = divmod(index, len(self))
+        return self._epoch(epoch)[position]
 
     def count_tokens(self, first: int, last: int) -> tuple[int, int]:
         """Real tokens and loss tokens of packs ``first`` to ``last - 1``, from the row counts alone."""
-        rows = np.concatenate([self._rows_of(index) for index in range(first, last)])
+        rows = np.concatenate([self.rows_of(index) for index in range(first, last)])
         return int(self._pair.num_tokens[rows].sum()), int(self._pair.num_loss_tokens[rows].sum())
-
-    def _rows_of(self, index: int) -> IntArray:
-        epoch, position = divmod(index, len(self))
-        return self._epoch(epoch)[position]
 
     def _columns(self, rows: IntArray, lengths: IntArray, starts: IntArray) -> dict[str, np.ndarray]:
         """The per-token fields of a pack, each [T]."""

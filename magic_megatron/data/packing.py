@@ -33,10 +33,6 @@ class Packs:
         """Row numbers of pack ``i``."""
         return self.rows[self.bounds[i] : self.bounds[i + 1]]
 
-    def sum_over(self, values: IntArray) -> IntArray:
-        """Sum of a value per row ``[num_rows]`` over the rows of each pack ``[P]``."""
-        return np.add.reduceat(values[self.rows], self.bounds[:-1])
-
 
 def padded_lengths[L: (int, IntArray)](lengths: L, multiple: int) -> L:
     """``lengths`` rounded up to multiples of ``multiple``."""

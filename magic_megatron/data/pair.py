@@ -16,11 +16,12 @@ from magic_megatron.data.packing import IntArray
 from recipes.command import InputError
 
 FORMAT_VERSION = 1
+KIND = "data_synth.export"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """``manifest.json`` beside the pair.
+    """``<prefix>_manifest.json`` beside the pair.
 
     Attributes:
         folder: where it lies.
@@ -75,19 +76,20 @@ def open_pair(prefix: str) -> RowPair:
     manifest = read_manifest(prefix)
     tokens, labels = (_open(f"{prefix}_{kind}_document", prefix, manifest) for kind in ("text", "label"))
     num_tokens, num_loss_tokens, domain_ids = _read_rows(prefix, manifest)
-    for name, documents in (("text", tokens), ("label", labels)):
+    name = Path(prefix).name
+    for kind, documents in (("text", tokens), ("label", labels)):
         if not np.array_equal(documents.sequence_lengths, num_tokens):
-            raise _refusal(
-                prefix, f"the rows of {name}_document and of {Path(prefix).name}_rows.jsonl differ"
-            )
+            raise _refusal(prefix, f"the rows of {kind}_document and of {name}_rows.jsonl differ")
     totals = (len(num_tokens), int(num_tokens.sum()), int(num_loss_tokens.sum()))
     if totals != (manifest.num_rows, manifest.num_tokens, manifest.num_loss_tokens):
-        raise _refusal(prefix, f"rows, tokens and loss tokens are {totals}, manifest.json says otherwise")
+        raise _refusal(
+            prefix, f"rows, tokens and loss tokens are {totals}, {name}_manifest.json says otherwise"
+        )
     return RowPair(prefix, manifest, tokens, labels, num_tokens, num_loss_tokens, domain_ids)
 
 
 def read_manifest(prefix: str) -> Manifest:
-    """``manifest.json`` of the pair, with every file that it names there in full.
+    """``<prefix>_manifest.json`` of the pair, with every file that it names there in full.
 
     Raises:
         InputError: no pair at ``prefix``, no manifest (a killed export), or a file of another size.
@@ -97,12 +99,14 @@ def read_manifest(prefix: str) -> Manifest:
         raise InputError(
             f"data.path={prefix}: is a folder; give the prefix of the pair: data.path={prefix}/train"
         )
-    path = folder / "manifest.json"
+    path = folder / f"{Path(prefix).name}_manifest.json"
     if not path.is_file():
         raise _refusal(prefix, f"{path} is missing, so no export has finished there")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         version, tokenizer = raw["format_version"], raw["tokenizer"]
+        if raw["kind"] != KIND:
+            raise ValueError(raw["kind"])
         manifest = Manifest(
             folder=folder,
             num_rows=raw["num_rows"],
@@ -149,11 +153,11 @@ def _check_files(prefix: str, manifest: Manifest) -> None:
         if not path.is_file():
             raise _refusal(prefix, f"{path} is missing")
         if file not in manifest.files:
-            raise _refusal(prefix, f"manifest.json doesn't list {file}")
+            raise _refusal(prefix, f"{name}_manifest.json doesn't list {file}")
         expected, found = manifest.files[file]["bytes"], path.stat().st_size
         if found != expected:
             kind = "truncated" if found < expected else "another file"
-            raise _refusal(prefix, f"{path} has {found} bytes, manifest.json says {expected}: {kind}")
+            raise _refusal(prefix, f"{path} has {found} bytes, {name}_manifest.json says {expected}: {kind}")
 
 
 def _open(documents: str, prefix: str, manifest: Manifest) -> IndexedDataset:

@@ -32,10 +32,6 @@ class GlobalBatches:
         self.global_batch_size, self.micro_batch_size = global_batch_size, micro_batch_size
         self.dp_rank, self.dp_size = dp_rank, dp_size
 
-    def steps_per_epoch(self) -> int:
-        """Steps after which every row has been seen once; the last one may reach into the next epoch."""
-        return -(-len(self.dataset) // self.global_batch_size)
-
     def microbatches(self, step: int) -> list[MicroBatch]:
         """This replica's micro-batches of ``step``, in their order."""
         first, last = step * self.global_batch_size, (step + 1) * self.global_batch_size

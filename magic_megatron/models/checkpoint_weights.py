@@ -40,6 +40,7 @@ from torch.distributed.checkpoint.planner_helpers import create_read_items_for_c
 from recipes.command import InputError
 
 _EXPERT = re.compile(r"decoder\.layers\.(\d+)\.mlp\.experts\.local_experts\.(\d+)\.(.+)")
+_STEP = re.compile(r"step_(\d+)")
 _LAYER = re.compile(r"decoder\.layers\.(\d+)\.(.+)")
 # Megatron-Core stores the norms under the names that transformer-engine's modules give them ...
 _STORED = {
@@ -83,11 +84,29 @@ def place_of(name: str) -> tuple[str, tuple[int, ...]]:
     return name, ()
 
 
+def resolve_checkpoint(folder: Path) -> Path:
+    """The checkpoint meant by ``folder``: the newest complete one where it is a run's, or the run's ``checkpoints``.
+
+    A folder with neither is given back as it is.
+    """
+    if (folder / ".metadata").is_file():
+        return folder
+    for parent in (folder, folder / "checkpoints"):
+        steps = {
+            int(match.group(1)): path
+            for path in (parent.iterdir() if parent.is_dir() else ())
+            if (match := _STEP.fullmatch(path.name)) and (path / ".metadata").is_file()
+        }
+        if steps:
+            return steps[max(steps)]
+    return folder
+
+
 class CheckpointReader:
     """Reads weights of the checkpoint in ``folder``.
 
     Args:
-        folder: of the checkpoint.
+        folder: of the checkpoint, or of the run whose newest one is meant.
         setting: the key of the recipe that named the folder, for messages.
 
     Raises:
@@ -96,9 +115,10 @@ class CheckpointReader:
 
     def __init__(self, folder: Path, setting: str) -> None:
         self.label = f"{setting}={folder}"
+        folder = resolve_checkpoint(folder)
         if not (folder / ".metadata").is_file():
             raise InputError(
-                f"{self.label}: no checkpoint there; give a folder such as RUN/checkpoints/step_0000100, or"
+                f"{self.label}: no checkpoint there; give a run's folder, one such as RUN/checkpoints/step_0000100, or"
                 " one that magic_megatron.convert direction=from_hf wrote"
             )
         self._storage = FileSystemReader(folder)

@@ -31,6 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     done = run(folder)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"wrote {NUM_ROWS} rows to {folder}"
     return folder
 
 

@@ -111,6 +111,28 @@ def test_there_and_back_is_exact(tmp_path, checkpoint, weights, model):
     assert first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
+@pytest.mark.parametrize("given", ["run", "run/checkpoints"])
+def test_a_runs_newest_complete_checkpoint_is_taken(tmp_path, checkpoint, given, capsys):
+    checkpoints = tmp_path / "run" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    newest = checkpoint.rename(checkpoints / "step_10000000")
+    for other in (".step_10000010.partial", "step_9999999", "step_10000020"):
+        (checkpoints / other).mkdir()
+    (checkpoints / "step_9999999" / ".metadata").write_bytes(b"older")
+    run("to_hf", tmp_path / given, tmp_path / "hf")
+    assert capsys.readouterr().out == f"reading {newest}\nwrote {tmp_path / 'hf'}\n"
+    reader = CheckpointReader(tmp_path / given, "init_from")
+    name = "embedding.word_embeddings.weight"
+    found = tensors(tmp_path / "hf")["model.embed_tokens.weight"]
+    assert torch.equal(reader.read([name])[name], found)
+
+
+def test_a_target_below_a_file_is_refused(tmp_path, checkpoint):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=f"^target={tmp_path}/file: .*; choose another folder"):
+        run("to_hf", checkpoint, tmp_path / "file" / "hf")
+
+
 def test_one_file_without_an_index_is_read_too(tmp_path, checkpoint, weights, model):
     run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
     everything = tensors(tmp_path / "hf")
@@ -180,7 +202,7 @@ def test_a_checkpoint_with_another_runs_recipe_is_refused(tmp_path, checkpoint, 
 
 @pytest.mark.parametrize(
     ("missing", "message"),
-    [("recipe.yaml", "recipe.yaml is missing"), (".metadata", "no checkpoint there; give a folder such as")],
+    [("recipe.yaml", "recipe.yaml is missing"), (".metadata", "no checkpoint there; give a run's folder")],
 )
 def test_an_incomplete_checkpoint_is_refused(tmp_path, checkpoint, missing, message):
     (checkpoint / missing).unlink()

@@ -222,6 +222,13 @@ def test_what_it_refuses(run, tmp_path):
         2,
         "error: runs=/nowhere: no such folder; give the output_dir of a run\n",
     )
+    for output, reason in (
+        (run / "stages.jsonl" / "page.html", "choose another folder"),
+        (run, "is a folder"),
+    ):
+        done = report(f"runs={run}", f"output={output}")
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("error: output=") and reason in done.stderr
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="nothing of a run in it"):
         read_run(str(tmp_path / "empty"))

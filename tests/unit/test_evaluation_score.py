@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from evaluation import benchmarks
+from evaluation.journal import hold
 from evaluation.results import judge
 from recipes.command import InputError
 
@@ -69,6 +70,31 @@ def test_half_a_surrogate_pair_is_scored_and_written(files, tmp_path):
     assert json.loads((out / "results.json").read_text())["metrics"] == {"accuracy": 0.0}
 
 
+def test_a_prediction_that_is_no_text_scores_nothing(files, tmp_path):
+    gold, _, out = files
+    answers = [None, 14.5, {"day": "Monday"}, GOOD]
+    lines = [{"id": "calendar_1", "prediction": answer} for answer in answers]
+    done = score(write(tmp_path / "odd.jsonl", lines), gold, out)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    assert [sample["score"] for sample in results["per_sample"]] == [0, 0, 0, 1]
+    assert [sample["reason"] for sample in results["per_sample"]][:3] == ["no text"] * 3
+    assert results["metrics"] == {"accuracy": 0.25}
+
+
+def test_an_output_that_can_be_no_folder_is_refused(files):
+    gold, predictions, _ = files
+    done = score(predictions, gold, gold)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: output_dir={gold}: ") and "choose another folder" in done.stderr
+
+
+def test_a_run_holds_no_file(files):
+    gold, _, _ = files
+    with pytest.raises(InputError, match=f"^output_dir={gold}: .*; choose another folder"), hold(gold):
+        pass
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -78,7 +104,6 @@ def test_half_a_surrogate_pair_is_scored_and_written(files, tmp_path):
         (["[" * 100_000], "line 1 is no JSON"),
         ([{"id": "calendar_1"}], "line 1 must be"),
         ([{"id": 1, "prediction": GOOD}], "line 1 must be"),
-        ([{"id": "calendar_1", "prediction": None}], "line 1 must be"),
         ([""], "no prediction in it"),
     ],
 )

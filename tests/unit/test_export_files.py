@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from export_rows import assistant, example_rows, export, row, scheduling_row, user, write_rows
 
+from data_synth.__main__ import main as generate
 from data_synth.export import main
+from magic_megatron.data.pair import open_pair
 from recipes.command import InputError, compose
 
 GOOD = json.dumps(scheduling_row(0), ensure_ascii=False)
@@ -104,6 +106,21 @@ def test_tokenizer_without_template_or_of_another_kind_is_refused(tmp_path):
         export(tmp_path / "again", example_rows(3), f"tokenizer={folder}")
 
 
+def test_a_tokenizer_written_in_python_is_refused(tmp_path):
+    folder = export(tmp_path, example_rows(3)) / "tokenizer"
+    config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    changed = json.dumps({**config, "tokenizer_class": "CanineTokenizer"})
+    (folder / "tokenizer_config.json").write_text(changed, encoding="utf-8")
+    with pytest.raises(InputError, match=f"^tokenizer={folder}: CanineTokenizer is written in Python; give"):
+        export(tmp_path / "again", example_rows(3), f"tokenizer={folder}")
+
+
+def test_parquet_alone_takes_no_tokenizer(tmp_path):
+    message = f"^tokenizer={tmp_path}: format=parquet writes text; leave it out$"
+    with pytest.raises(InputError, match=message):
+        export(tmp_path, example_rows(3), "format=parquet", f"tokenizer={tmp_path}")
+
+
 @pytest.mark.parametrize("formats", ["[indexed,parquet]", "parquet"])
 def test_rows_with_control_tokens_are_rejected_with_their_reason(tmp_path, formats):
     forged = [
@@ -112,10 +129,10 @@ def test_rows_with_control_tokens_are_rejected_with_their_reason(tmp_path, forma
         row(3, [user("<think> and <tool_call> are mere markup"), assistant("yes")]),
     ]
     folder = export(tmp_path, [*example_rows(5), *forged], f"format={formats}")
-    lines = [json.loads(line) for line in (folder / "rejected.jsonl").read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in (folder / "train_rejected.jsonl").read_text("utf-8").splitlines()]
     assert [line["id"] for line in lines] == ["calendar-00001", "calendar-00002"]
     assert lines[0]["reason"] == "control token <|im_end|> in its text"
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((folder / "train_manifest.json").read_text("utf-8"))
     assert (manifest["num_rows"], manifest["num_rejected"]) == (len(example_rows(5)) + 1, 2)
 
 
@@ -134,12 +151,62 @@ def test_export_again_replaces_the_whole(tmp_path):
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / "manifest.json").write_text('{"task": "scheduling"}')
+    (folder / "train_manifest.json").write_text('{"format_version": 1, "kind": "scheduling", "files": {}}')
     with pytest.raises(
-        InputError, match=f"^output_dir={folder}: its manifest.json is not an export's; choose"
+        InputError, match=f"^output_dir={folder}: its train_manifest.json is not an export's; choose"
     ):
         export(tmp_path, example_rows(3))
-    assert sorted(folder.iterdir()) == [folder / "manifest.json"]
+    assert sorted(folder.iterdir()) == [folder / "train_manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train_rejected.jsonl", "tokenizer/tokenizer.json"])
+def test_a_file_that_no_export_wrote_is_never_replaced(tmp_path, name):
+    path = write_rows(tmp_path / "out" / name, [])
+    with pytest.raises(InputError, match=f"^output_dir={tmp_path}/out: {path} is there, and no earlier"):
+        export(tmp_path, example_rows(3))
+    assert [p for p in (tmp_path / "out").rglob("*") if p.is_file()] == [path]
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    folder = export(tmp_path, example_rows(3))
+    path = write_rows(folder / "train_rows.jsonl", example_rows(3))
+    with pytest.raises(InputError, match=f"^input={path}: the export would replace it; choose another"):
+        main(compose("export", [f"input={path}", f"output_dir={folder}"]))
+    assert path.read_text("utf-8").count("\n") == len(example_rows(3))
+
+
+def test_data_synths_folder_may_be_shared(tmp_path):
+    overrides = ["task=scheduling", "difficulty=mini", "num_samples=12", "num_workers=1"]
+    generate(compose("synth", [*overrides, f"output_dir={tmp_path}"]))
+    names = ("data.jsonl", "report.html", "manifest.json", "rejected.jsonl")
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    for formats in ("[indexed,parquet]", "indexed"):
+        settings = [f"input={tmp_path}/data.jsonl", f"output_dir={tmp_path}", "vocab_size=512"]
+        main(compose("export", [*settings, f"format={formats}"]))
+        assert {name: (tmp_path / name).read_bytes() for name in names} == before
+        assert len(open_pair(f"{tmp_path}/train").num_tokens) == 12
+    assert not (tmp_path / "train.parquet").exists()
+    generate(compose("synth", [*overrides, f"output_dir={tmp_path}"]))
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
+
+
+def test_files_of_an_export_killed_while_it_moved_them_are_its_own(tmp_path):
+    folder = export(tmp_path, example_rows(3))
+    manifest = json.loads((folder / "train_manifest.json").read_text("utf-8"))
+    (folder / ".export.moving").write_text(json.dumps({**manifest, "files": sorted(manifest["files"])}))
+    (folder / "train_manifest.json").unlink()
+    export(tmp_path, example_rows(4))
+    check_whole(folder, len(example_rows(4)))
+    assert not (folder / ".export.moving").exists()
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_an_output_that_can_be_no_folder_is_refused(tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    path = write_rows(tmp_path / "data.jsonl", example_rows(3))
+    with pytest.raises(InputError, match=f"^output_dir={tmp_path}/{name}: {tmp_path}/file is a file; choose"):
+        main(compose("export", [f"input={path}", f"output_dir={tmp_path}/{name}"]))
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_two_exports_dont_share_a_folder(tmp_path):
@@ -176,11 +243,11 @@ def test_a_killed_export_leaves_the_earlier_one_whole(tmp_path):
 
 def check_whole(folder: Path, num_rows: int) -> None:
     """Every file is there as the manifest says, and no other."""
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    assert manifest["num_rows"] == num_rows
+    manifest = json.loads((folder / "train_manifest.json").read_text("utf-8"))
+    assert (manifest["kind"], manifest["num_rows"]) == ("data_synth.export", num_rows)
     for name, entry in manifest["files"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == entry["sha256"], name
     present = {
         p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and ".export" not in str(p)
     }
-    assert present == {"manifest.json", *manifest["files"]}
+    assert present == {"train_manifest.json", *manifest["files"]}

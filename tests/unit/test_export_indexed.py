@@ -96,7 +96,7 @@ def test_rows_and_manifest_count_what_is_there(exported, tokenizer, pair):
     assert [line["id"] for line in lines] == [row["id"] for row in example_rows()]
     assert [line["num_tokens"] for line in lines] == [len(tokens) for tokens in pair[0]]
     assert [line["num_loss_tokens"] for line in lines] == [int((ids != -100).sum()) for ids in pair[1]]
-    manifest = json.loads((exported / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((exported / "train_manifest.json").read_text("utf-8"))
     assert manifest["num_rows"] == len(lines)
     assert manifest["num_tokens"] == sum(line["num_tokens"] for line in lines)
     assert manifest["num_loss_tokens"] == sum(line["num_loss_tokens"] for line in lines)

@@ -86,7 +86,7 @@ def test_a_given_tokenizer_is_taken_along_unchanged(tmp_path):
     first = export(tmp_path / "a", example_rows(20))
     again = export(tmp_path / "b", example_rows(20), f"tokenizer={first / 'tokenizer'}")
     for path in sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file()):
-        if path.name != "manifest.json":  # which holds the input's path
+        if path.name != "train_manifest.json":  # which holds the input's path
             assert (again / path).read_bytes() == (first / path).read_bytes(), path
 
 

@@ -66,8 +66,7 @@ def test_every_row_that_fits_is_in_one_pack_whole(lengths, multiple, seed, epoch
     packs = Packing(rows, capacity, multiple, seed).epoch(epoch)
     assert sorted(packs.rows.tolist()) == np.flatnonzero(rows <= capacity).tolist()
     assert packs.bounds[0] == 0 and packs.bounds[-1] == len(packs.rows) and (np.diff(packs.bounds) > 0).all()
-    assert packs.sum_over(padded_lengths(rows, multiple)).max() <= capacity
-    assert packs.sum_over(rows).tolist() == [int(rows[packs[i]].sum()) for i in range(len(packs))]
+    assert all(padded_lengths(rows[packs[i]], multiple).sum() <= capacity for i in range(len(packs)))
 
 
 @pytest.mark.parametrize("centres", [(112, 170, 200), (300, 310), (150,), (60, 500, 700)])
