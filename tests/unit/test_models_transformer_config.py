@@ -101,7 +101,6 @@ def test_recompute_and_capacity():
         1,
     )
     assert full.moe_expert_capacity_factor == 1.5
-    assert configure(recompute="selective").recompute_granularity == "selective"
     assert configure().recompute_granularity is None and configure().moe_expert_capacity_factor is None
 
 
