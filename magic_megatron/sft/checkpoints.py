@@ -93,25 +93,15 @@ def load(state: TrainingState, checkpoint: Path) -> None:
     Raises:
         InputError: a shard is missing, truncated or changed.
     """
-    _verify(checkpoint)
+    try:
+        verify_integrity_manifest(str(checkpoint))
+    except CheckpointingException as error:
+        raise InputError(
+            f"resume=auto: checkpoint {checkpoint} is damaged ({error});"
+            " remove that folder to go on from the one before"
+        ) from error
     loaded = dist_checkpointing.load(state.sharded(is_loading=True), str(checkpoint))
     state.model.load_state_dict(loaded["model"])
     state.optimizer.load_state_dict(loaded["optimizer"])
     if state.router is not None:
         state.router.load_state_dict(loaded["router"])
-
-
-def _verify(checkpoint: Path) -> None:
-    """Compare the shards with the hashes written beside them. Rank 0 reads them once, for all."""
-    problem: list[str | None] = [None]
-    if dist.get_rank() == 0:
-        try:
-            verify_integrity_manifest(str(checkpoint))
-        except (CheckpointingException, OSError, ValueError) as error:
-            problem = [str(error)]
-    dist.broadcast_object_list(problem, src=0)
-    if problem[0] is not None:
-        raise InputError(
-            f"resume=auto: checkpoint {checkpoint} is damaged ({problem[0]});"
-            " remove that folder to go on from the one before"
-        )

@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from magic_megatron.config.layout import check_model_fits, data_parallel_size
+from magic_megatron.config.layout import ParallelConfig, check_model_fits, data_parallel_size
+from magic_megatron.config.model import ModelConfig
 from magic_megatron.config.sft import SftConfig, check_batch, check_values
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer
@@ -128,12 +129,13 @@ def _checkpoint_to_resume(config: SftConfig, num_steps: int, data_sha256: str) -
     now = dataclasses.asdict(config)
     for key in _FIXED:
         _check_same(key, _lookup(before, key), _lookup(now, key), folder)
-    ep_before, ep = before["parallel"]["ep"], config.parallel.ep
-    if (ep_before == 1) != (ep == 1):
+    parallel = ParallelConfig(**before["parallel"])
+    if _has_expert_optimizer(config.model, parallel) != _has_expert_optimizer(config.model, config.parallel):
         raise InputError(
-            f"parallel.ep={ep}: the run in output_dir={folder} has parallel.ep={ep_before}, and megatron-core moves no"
-            " optimizer state between ep=1 and ep>1; give that again, or another output_dir with"
-            f" init_from={checkpoints[-1]}"
+            f"parallel.ep={config.parallel.ep} parallel.tp={config.parallel.tp}: the run in output_dir={folder} has"
+            f" parallel.ep={parallel.ep} parallel.tp={parallel.tp}, and megatron-core moves no optimizer state between"
+            " a layout that splits experts apart from the rest and one that doesn't; give those again, or another"
+            f" output_dir with init_from={checkpoints[-1]}"
         )
     if num_steps < step_of(checkpoints[-1]):
         raise InputError(
@@ -146,6 +148,11 @@ def _checkpoint_to_resume(config: SftConfig, num_steps: int, data_sha256: str) -
             " former path, or another output_dir"
         )
     return checkpoints[-1]
+
+
+def _has_expert_optimizer(model: ModelConfig, parallel: ParallelConfig) -> bool:
+    """Megatron-Core gives the experts an optimizer of their own where their ranks differ from the others'."""
+    return model.is_moe and (parallel.ep > 1 or parallel.tp != parallel.etp)
 
 
 def _check_same(key: str, before: Any, now: Any, folder: Path) -> None:

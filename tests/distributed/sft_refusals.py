@@ -20,7 +20,7 @@ def main() -> None:
     answers: list[str | None] = []
     for world_size, overrides in json.loads(Path(sys.argv[1]).read_text()):
         try:
-            plan_run(typed(SftConfig, compose("sft", overrides)), world_size=1)
+            plan_run(typed(SftConfig, compose("sft", overrides)), world_size)
             answers.append(None)
         except InputError as error:
             answers.append(str(error))

@@ -142,7 +142,8 @@ REFUSALS = [
     (1, "data.pad_multiple=7", "data.sequence_length=512: must divide by data.pad_multiple=7"),
     (1, "init_from=nowhere", "init_from=nowhere: "),
     (1, "output_dir=/proc/nowhere", "output_dir=/proc/nowhere: /proc is not a folder that can be written"),
-    (2, "parallel.ep=2", "parallel.ep=2: the run in output_dir="),
+    (2, "parallel.ep=2", "parallel.ep=2 parallel.tp=1: the run in output_dir="),
+    (2, "parallel.tp=2", "parallel.ep=1 parallel.tp=2: the run in output_dir="),
 ]
 
 

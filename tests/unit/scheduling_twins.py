@@ -1,6 +1,6 @@
 """Naive twins of the scheduling solvers, written from the rules, on the named instance in a row's gold."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 from data_synth.tasks.scheduling.settings import SchedulingSettings
 from data_synth.tasks.scheduling.task import SchedulingTask
@@ -64,7 +64,9 @@ def meeting_walk(start: int, travel: list, friends: list, order: tuple) -> int |
 def meeting_optima(start: int, travel: list, friends: list) -> list[tuple[int, tuple]]:
     """(end, order) of every walk that meets the most friends, the earliest end first."""
     for size in range(len(friends), 0, -1):
-        walks = [(meeting_walk(start, travel, friends, o), o) for o in permutations(range(len(friends)), size)]
+        walks = [
+            (meeting_walk(start, travel, friends, o), o) for o in permutations(range(len(friends)), size)
+        ]
         feasible = sorted((end, order) for end, order in walks if end is not None)
         if feasible:
             return feasible
@@ -79,7 +81,7 @@ def trip_solutions(stays: tuple, flights: set, events: list) -> list[tuple]:
         for city in order:
             days[city] = range(day, day + stays[city])
             day += stays[city] - 1
-        along = all(leg in flights for leg in zip(order, order[1:], strict=False))
+        along = all(leg in flights for leg in pairwise(order))
         kept = all(d in days[city] for city, first, last in events for d in range(first, last + 1))
         if along and kept:
             found.append(order)
