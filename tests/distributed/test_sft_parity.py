@@ -14,8 +14,8 @@ SHORT = [
     "train.micro_batch_size=1",
     "data.sequence_length=512",
     "optim.lr=1e-3",
-    "moe.aux_loss_coeff=0.05",
-    "moe.z_loss_coeff=0.01",
+    "moe.aux_loss_coeff=0.5",
+    "moe.z_loss_coeff=0.1",
 ]
 DENSE = "model=qwen3_tiny"
 LAYOUTS = {
