@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,15 +17,20 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def installed_versions() -> dict[str, str]:
+    """Of site-packages alone: setuptools puts copies that it ships with on ``sys.path`` when it is imported."""
+    found = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
+    return {canonical(distribution.metadata["Name"]): distribution.version for distribution in found}
+
+
 def test_installed_versions_are_the_locks():
-    installed = {canonical(d.metadata["Name"]): d.version for d in importlib.metadata.distributions()}
+    installed = installed_versions()
     expected = {canonical(name): version for name, version in locked("constraints-rehearsal.txt").items()}
     assert {name: installed.get(name) for name in expected} == expected
 
 
 def test_nothing_else_is_installed():
-    installed = {canonical(d.metadata["Name"]) for d in importlib.metadata.distributions()}
-    extra = installed - {canonical(name) for name in locked("constraints-rehearsal.txt")}
+    extra = installed_versions().keys() - {canonical(name) for name in locked("constraints-rehearsal.txt")}
     assert extra <= {"magic-megatron", "pip"}
 
 

@@ -30,7 +30,7 @@ def test_the_default_has_the_coefficients_of_table_8():
     ("key", "value", "fix"),
     [
         ("aux_loss_coeff", -1e-4, "moe.aux_loss_coeff=0"),
-        ("z_loss_coeff", float("nan"), "moe.z_loss_coeff=0"),
+        ("z_loss_coeff", float("nan"), "a finite number"),
         ("capacity_factor", 0.0, "moe.capacity_factor=1.25"),
         ("load_balancing", "globl", "'global' or 'none'"),
         ("statistics", "last", "'previous_step'"),
