@@ -5,6 +5,7 @@ Slots are numbered from the start of the work day; a set of slots of one day is 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -152,18 +153,19 @@ class CalendarPuzzle:
 
     def _existing_meetings(self, problem: Problem, goal: Goal, rng: Random) -> list[list[int]]:
         """Meetings at random; where they would take the goal's slots, they leave these out."""
-        free = [~goal.mask(problem, day) for day in range(len(problem.days))]
+        whole = (1 << problem.num_slots) - 1
+        free = [whole & ~goal.mask(problem, day) for day in range(len(problem.days))]
+        meetings = _every_meeting(problem.num_slots)
         fewest, most = self.level.meetings_per_day
+        spread, num_meetings, random = most - fewest + 1, len(meetings), rng.random
         busy = []
         for _ in problem.people:
             calendar = []
             for day_free in free:
                 taken = 0
-                for _ in range(fewest + int(rng.random() * (most - fewest + 1))):
-                    drawn = int(rng.random() * problem.num_slots * len(EXISTING_LENGTHS))
-                    slot, length = divmod(drawn, len(EXISTING_LENGTHS))
-                    taken |= (1 << EXISTING_LENGTHS[length]) - 1 << slot
-                calendar.append(taken & day_free & (1 << problem.num_slots) - 1)
+                for _ in range(fewest + int(random() * spread)):
+                    taken |= meetings[int(random() * num_meetings)]
+                calendar.append(taken & day_free)
             busy.append(calendar)
         return busy
 
@@ -200,6 +202,12 @@ class CalendarPuzzle:
             mask &= ~goal.mask(problem, day) & (1 << problem.num_slots) - 1
             rng.choice(busy)[day] |= mask
             others = [start for start in others if start[0] != day or not mask & window << start[1]]
+
+
+@functools.cache
+def _every_meeting(num_slots: int) -> tuple[int, ...]:
+    """The mask of an existing meeting for each start and entry of ``EXISTING_LENGTHS``."""
+    return tuple((1 << length) - 1 << slot for slot in range(num_slots) for length in EXISTING_LENGTHS)
 
 
 def _uniform_patterns(problem: Problem, goal: Goal, rng: Random) -> list[list[int]]:
