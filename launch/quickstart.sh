@@ -47,7 +47,7 @@ stage() {
     'BEGIN { printf "{\"stage\": \"%s\", \"wall_s\": %.1f}\n", name, to - from }' >> "$run/stages.jsonl"
 }
 
-# A sixth of the rows each for meeting and trip: the headline is the calendar.
+# Meeting and trip get a sixth of the calendar's rows each: the headline is the calendar.
 synthesise() {
   local folder=$1 split=$2 seed=$3 calendar=$4 other=$5 subtask number
   for subtask in calendar meeting trip; do
