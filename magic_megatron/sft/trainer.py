@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import math
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
@@ -39,6 +41,7 @@ from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.step import ForwardBackward
+from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status
 from recipes.command import InputError
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -48,13 +51,17 @@ def train(plan: RunPlan) -> None:
     """Run ``plan`` to its last step. Every process of the world calls this, inside ``distributed``."""
     config = plan.config
     is_main = dist.get_rank() == 0
-    with model_parallel(config.parallel, config.seed), _folder_lock(Path(config.output_dir), is_main):
+    with (
+        stop_on_signal() as stop,
+        model_parallel(config.parallel, config.seed),
+        _folder_lock(Path(config.output_dir), is_main),
+    ):
         if is_main:
             write_recipe(config)
             shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
             _tell_dropped_rows(plan)
         dist.barrier()
-        trainer = Trainer(plan)
+        trainer = Trainer(plan, stop)
         with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
             trainer.run(log)
 
@@ -62,8 +69,9 @@ def train(plan: RunPlan) -> None:
 class Trainer:
     """The model, optimizer and router statistics of this rank, and the steps over them."""
 
-    def __init__(self, plan: RunPlan) -> None:
+    def __init__(self, plan: RunPlan, stop: StopRequest) -> None:
         self.plan = plan
+        self.stop = stop
         self.config = plan.config
         core_config = _core_config(self.config)
         chunk = _build_chunk(plan, core_config)
@@ -74,6 +82,7 @@ class Trainer:
         self.router = _router_statistics(plan, self.ddp)
         self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
+        self.last_saved = plan.first_step if plan.checkpoint is not None else None
         if plan.checkpoint is not None:
             checkpoints.load(self.state, plan.checkpoint)
         self.scheduler = _build_scheduler(self.config, self.optimizer, plan.num_steps)
@@ -93,15 +102,40 @@ class Trainer:
 
     def run(self, log: RunLog) -> None:
         """From the step after the last checkpoint to the end; a fresh run saves its untrained weights first."""
+        self._tell("running")
         if self.plan.checkpoint is None:
             self._save()
         while self.step < self.plan.num_steps:
+            if self._is_told_to_stop():
+                return
             metrics, routing = self._train_step()
             log.step(metrics)
             if routing is not None:
                 log.routing(routing)
             if self.step % self.config.train.save_interval == 0 or self.step == self.plan.num_steps:
                 self._save()
+        self._tell("finished")
+
+    def _is_told_to_stop(self) -> bool:
+        """Whether a signal reached any rank; then the run is saved."""
+        number = torch.tensor(self.stop.signal_number, device=torch.cuda.current_device())
+        dist.all_reduce(number, op=dist.ReduceOp.MAX)
+        if not number.item():
+            return False
+        if self.step != self.last_saved:
+            self._save()
+        self._tell("stopped")
+        if dist.get_rank() == 0:
+            print(
+                f"stopped by {signal.Signals(int(number)).name} and saved after step {self.step} of"
+                f" {self.plan.num_steps}; the same command goes on from there",
+                file=sys.stderr,
+            )
+        return True
+
+    def _tell(self, state: Literal["running", "stopped", "finished"]) -> None:
+        if dist.get_rank() == 0:
+            write_status(Path(self.config.output_dir), state, self.step, self.plan.num_steps)
 
     def _train_step(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         started = time.perf_counter()
@@ -176,6 +210,7 @@ class Trainer:
             tokenizer=self.plan.tokenizer,
             keep=self.config.train.keep_checkpoints,
         )
+        self.last_saved = self.step
 
 
 def _tell_dropped_rows(plan: RunPlan) -> None:
