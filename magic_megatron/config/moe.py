@@ -14,17 +14,17 @@ class MoeConfig:
     """One entry of ``recipes/moe``; the mathematics is in ``docs/router.md``.
 
     Attributes:
-        load_balancing: ``global`` weighs each expert by its load in the global batch; ``none`` has no
-            such loss.
-        aux_loss_coeff: α of Eq. 14, the weight of the load-balancing loss of each layer.
+        load_balancing: the loss on the router's probabilities, over the ``global`` batch, each ``micro_batch``
+            or each ``sequence``; ``variance`` instead rewards unlike scores; ``none`` has no such loss.
+        aux_loss_coeff: α of Eq. 14, the weight of that loss in each layer.
         z_loss_coeff: ζ of Eq. 14, the weight of the z-loss of each layer.
-        statistics: where the loads come from that the global loss needs before its batch is routed:
-            ``previous_step`` (the last global batch), ``exact`` (a forward pass over this one), ``running``
-            (this one so far).
+        statistics: where ``global`` and ``variance`` have the statistics from that they need before their batch
+            is routed: ``previous_step`` (the last global batch), ``exact`` (a forward pass over this one),
+            ``running`` (this one so far).
         capacity_factor: tokens an expert takes, as a multiple of its even share; ``None`` drops no token.
     """
 
-    load_balancing: Literal["global", "none"]
+    load_balancing: Literal["global", "micro_batch", "sequence", "variance", "none"]
     aux_loss_coeff: float
     z_loss_coeff: float
     statistics: Literal["previous_step", "running", "exact"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from magic_megatron.config.cluster import ClusterConfig
 from magic_megatron.config.layout import ParallelConfig
 from magic_megatron.config.model import ModelConfig
 from magic_megatron.config.moe import MoeConfig
@@ -17,12 +18,14 @@ class DataConfig:
     """Where the indexed pair lies and how its rows are packed.
 
     ``path`` is the prefix of ``<path>_text_document.{bin,idx}``. ``pad_multiple`` is what each row's length is
-    padded to inside a pack; it divides by 2·cp and doesn't depend on it, so that packs don't either.
+    padded to inside a pack; it divides by 2·cp and doesn't depend on it, so that packs don't either. ``mixture``
+    says how often an epoch sees the rows of a task or domain; once where it is silent, or ``None``.
     """
 
     path: str
     sequence_length: int
     pad_multiple: int
+    mixture: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class SftConfig:
     data: DataConfig
     optim: OptimConfig
     train: TrainConfig
+    cluster: ClusterConfig
     platform: PlatformConfig
     seed: int
     output_dir: str

@@ -21,6 +21,7 @@ class MicroBatch:
 
     Attributes:
         padding_mask: bool [1, S]; True at padding, as megatron-core's MoE layers take it.
+        sequence_ids: int64 [1, S]; number of the row among those of the micro-batch, at its padding too.
         packed_seq_params: of the whole sequence. A context-parallel part keeps it: transformer-engine wants
             the ``cu_seqlens`` of all ranks together.
     """
@@ -32,7 +33,13 @@ class MicroBatch:
     token_mask: Tensor
     domain_ids: Tensor
     padding_mask: Tensor
+    sequence_ids: Tensor
     packed_seq_params: PackedSeqParams
+
+    @property
+    def num_sequences(self) -> int:
+        """Rows in the micro-batch, over all context-parallel ranks."""
+        return len(self.packed_seq_params.cu_seqlens_q) - 1
 
     def context_parallel_part(self, cp_size: int, cp_rank: int) -> MicroBatch:
         """What rank ``cp_rank`` of ``cp_size`` holds: tensors [1, S / cp_size], zigzag within each row."""
@@ -74,7 +81,12 @@ def collate(packs: Sequence[Pack]) -> MicroBatch:
 
     per_token = ("tokens", "labels", "loss_mask", "position_ids", "token_mask", "domain_ids")
     columns = {field: line_up(field) for field in per_token}
-    return MicroBatch(**columns, padding_mask=~columns["token_mask"], packed_seq_params=params)
+    return MicroBatch(
+        **columns,
+        padding_mask=~columns["token_mask"],
+        sequence_ids=torch.repeat_interleave(torch.diff(padded).long()).unsqueeze(0),
+        packed_seq_params=params,
+    )
 
 
 def _join(cu_seqlens: Sequence[Tensor]) -> Tensor:

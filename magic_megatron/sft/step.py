@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,16 +50,20 @@ class ForwardBackward:
 
     def _forward_step(self, batches: Iterator[MicroBatch], model: torch.nn.Module) -> tuple[Tensor, Any]:
         batch = next(batches)
-        if self.router is not None:
-            self.router.begin_microbatch(batch.domain_ids)
-        output = model(
-            input_ids=batch.tokens,
-            position_ids=batch.position_ids,
-            attention_mask=None,
-            labels=batch.labels.clamp(min=0),
-            packed_seq_params=batch.packed_seq_params,
-            padding_mask=batch.padding_mask,
+        counted = (
+            nullcontext()
+            if self.router is None
+            else self.router.microbatch(batch.domain_ids, batch.sequence_ids, batch.num_sequences)
         )
+        with counted:
+            output = model(
+                input_ids=batch.tokens,
+                position_ids=batch.position_ids,
+                attention_mask=None,
+                labels=batch.labels.clamp(min=0),
+                packed_seq_params=batch.packed_seq_params,
+                padding_mask=batch.padding_mask,
+            )
 
         def loss(losses: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
             """Sum and count, not a mean: gradients are divided by the global count once, at the end."""

@@ -28,13 +28,16 @@ from megatron.core.transformer.module import Float16Module
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from magic_megatron.config.sft import SftConfig
+from magic_megatron.data.balance import attention_weight
 from magic_megatron.data.batch import MicroBatch
 from magic_megatron.data.sampler import GlobalBatches
+from magic_megatron.data.summary import tell_summary
 from magic_megatron.models.gpt import build_model
 from magic_megatron.models.initialization import initialize_weights
 from magic_megatron.models.transformer_config import transformer_config
 from magic_megatron.models.weights import load_weights
-from magic_megatron.moe.router import RouterMetrics, RouterStatistics, use_balanced_router
+from magic_megatron.moe.router import BatchSize, RouterStatistics, use_balanced_router
+from magic_megatron.moe.tally import RouterMetrics
 from magic_megatron.platform.specs import decoder_block_spec
 from magic_megatron.sft import checkpoints
 from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
@@ -59,7 +62,7 @@ def train(plan: RunPlan) -> None:
         if is_main:
             write_recipe(config)
             shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
-            _tell_dropped_rows(plan)
+            tell_summary(plan.dataset, Path(config.output_dir))
         dist.barrier()
         trainer = Trainer(plan, stop)
         with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
@@ -93,6 +96,7 @@ class Trainer:
             micro_batch_size=self.config.train.micro_batch_size,
             dp_rank=parallel_state.get_data_parallel_rank(),
             dp_size=plan.dp,
+            attention_weight=attention_weight(self.config.model, plan.vocab_size),
         )
         self.forward_backward = ForwardBackward(
             [self.ddp],
@@ -173,7 +177,13 @@ class Trainer:
     def _begin_router(self, batches: list[MicroBatch], num_tokens: int, num_loss_tokens: int) -> None:
         if self.router is None:
             return
-        self.router.begin_step(num_tokens, num_loss_tokens, count_domains=self._is_routing_due(self.step + 1))
+        size = BatchSize(
+            num_tokens,
+            num_loss_tokens,
+            num_microbatches=len(batches) * self.plan.dp,
+            num_sequences=self.batches.num_sequences(self.step),
+        )
+        self.router.begin_step(size, num_local_microbatches=len(batches))
         if self.router.needs_statistics_pass:
             with self.router.counting():
                 self.forward_backward(batches, forward_only=True)
@@ -188,7 +198,7 @@ class Trainer:
         ]
 
     def _routing_line(self, router: RouterMetrics | None) -> dict[str, Any] | None:
-        if router is None or router.domain_counts is None:
+        if router is None or router.domain_counts is None or not self._is_routing_due(self.step):
             return None
         return {
             "step": self.step,
@@ -211,16 +221,6 @@ class Trainer:
             keep=self.config.train.keep_checkpoints,
         )
         self.last_saved = self.step
-
-
-def _tell_dropped_rows(plan: RunPlan) -> None:
-    dropped = plan.dataset.dropped
-    if dropped:
-        by_domain = ", ".join(f"{domain}: {number}" for domain, number in dropped.items())
-        print(
-            f"data.sequence_length={plan.config.data.sequence_length}: {sum(dropped.values())} of"
-            f" {plan.dataset.manifest.num_rows} rows are longer and left out ({by_domain})"
-        )
 
 
 def _core_config(config: SftConfig) -> TransformerConfig:
@@ -320,10 +320,12 @@ def _build_scheduler(
 def _router_metrics(router: RouterMetrics) -> dict[str, Any]:
     return {
         "load_balancing_loss": router.load_balancing_loss,
+        "aux_loss": router.aux_loss,
         "z_loss": router.z_loss,
         "max_vio": router.max_vio,
         "max_vio_per_layer": router.max_vio_per_layer,
         "num_dropped_tokens": router.num_dropped_tokens,
+        "domain_divergence": router.domain_divergence,
     }
 
 

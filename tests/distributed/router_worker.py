@@ -9,6 +9,7 @@ Both write a file of torch.save: results by case, a case holding ``gradients`` a
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from magic_megatron.data.context_parallel import partition_indices  # noqa: E402
 from magic_megatron.models.gpt import build_model  # noqa: E402
 from magic_megatron.models.initialization import initialize_weights  # noqa: E402
 from magic_megatron.models.transformer_config import transformer_config  # noqa: E402
-from magic_megatron.moe.router import BalancedTopKRouter, RouterStatistics  # noqa: E402
+from magic_megatron.moe.router import BalancedTopKRouter, BatchSize, RouterStatistics  # noqa: E402
 from magic_megatron.platform.specs import decoder_block_spec, set_router  # noqa: E402
 
 VOCABULARY, LAYERS, ROWS, LENGTH, EXPERTS, TOPK, DOMAINS = 64, 4, 8, 16, 8, 2, 3
@@ -197,11 +198,13 @@ def forward_backward(
 ) -> None:
     def forward_step(iterator, chunk):
         part = next(iterator)
-        if statistics is not None:
-            statistics.begin_microbatch(part.domain_ids)
         positions = torch.arange(part.tokens.shape[1]).expand_as(part.tokens)
         padding_mask = part.padding_mask if with_padding_mask else None
-        output = chunk(part.tokens, positions, None, labels=part.labels, padding_mask=padding_mask)
+        rows = len(part.tokens)
+        sequence_ids = torch.arange(rows).unsqueeze(1).expand_as(part.tokens)
+        counted = statistics.microbatch(part.domain_ids, sequence_ids, rows) if statistics else nullcontext()
+        with counted:
+            output = chunk(part.tokens, positions, None, labels=part.labels, padding_mask=padding_mask)
 
         def loss(losses):
             total = cross_entropy * (losses * part.loss_mask).sum()
@@ -244,10 +247,10 @@ def step(
     batch: Batch,
     layout: Layout,
     cross_entropy: float,
-    count_domains: bool = True,
 ) -> dict:
     model.zero_grad_buffer()
-    statistics.begin_step(batch.num_tokens, batch.num_loss_tokens, count_domains=count_domains)
+    size = BatchSize(batch.num_tokens, batch.num_loss_tokens, ROWS // layout.micro_batch_size, ROWS)
+    statistics.begin_step(size, len(microbatches(batch, layout)))
     passes = statistics.needs_statistics_pass
     if passes:
         with statistics.counting():
@@ -278,6 +281,9 @@ def run_layout(layout: Layout) -> dict:
     resumed = RouterStatistics([model], MOE, num_domains=DOMAINS)
     resumed.load_state_dict(previous.state_dict())
     results["second_step"] = step(model, resumed, SECOND, layout, cross_entropy=1.0)
+    for loss in ("micro_batch", "sequence", "variance"):
+        alone = replace(MOE, load_balancing=loss, statistics="exact", z_loss_coeff=0.0)
+        results[loss] = step(model, RouterStatistics([model], alone), SECOND, layout, cross_entropy=0.0)
     return results
 
 
@@ -327,11 +333,41 @@ def run_reference() -> dict:
         }
         return {"gradients": gradients(model), "metrics": metrics}
 
+    def alone(loss, batch):
+        """Gradients of one of Table 6's other losses and its value, mean over the layers."""
+        model.zero_grad_buffer()
+        _, logits, chosen = route(batch)
+        values = [loss(x, c) for x, c in zip(logits, chosen, strict=True)]
+        (MOE.aux_loss_coeff * sum(values)).backward()
+        return {"gradients": gradients(model), "aux_loss": sum(values).item() / LAYERS}
+
+    def by_group(group_of_row):
+        real = ~SECOND.padding_mask.T
+        groups = group_of_row.expand(LENGTH, ROWS)[real]
+
+        def loss(x, chosen):
+            values = []
+            for group in groups.unique():
+                own = groups == group
+                f = chosen[own].sum(0) / (own.sum() * TOPK)
+                values.append(EXPERTS * (f * torch.softmax(x[own], dim=-1).mean(0)).sum())
+            return sum(values) / len(values)
+
+        return loss
+
+    def variance(x, chosen):
+        s = torch.softmax(x, dim=-1)
+        return -((s - s.mean(0)) ** 2).sum() / (len(s) * EXPERTS)
+
     first, second = fractions(FIRST), fractions(SECOND)
+    rows = torch.arange(ROWS)
     return {
         "exact_alone": result(SECOND, second, 0.0),
         "first_step": result(FIRST, first, 1.0),
         "second_step": result(SECOND, first, 1.0),
+        "sequence": alone(by_group(rows), SECOND),
+        "micro_batch": {size: alone(by_group(rows // size), SECOND) for size in (1, 2)},
+        "variance": alone(variance, SECOND),
     }
 
 
@@ -342,8 +378,8 @@ def run_single() -> dict:
     model = build(layout, BalancedTopKRouter)
 
     def run(**changes):
-        statistics = RouterStatistics([model], replace(MOE, **changes), num_domains=DOMAINS)
-        return step(model, statistics, SECOND, layout, cross_entropy=0.0, count_domains=False)
+        statistics = RouterStatistics([model], replace(MOE, **changes))
+        return step(model, statistics, SECOND, layout, cross_entropy=0.0)
 
     results["running_at_once"] = run(statistics="running")
     results["without_balance"] = run(load_balancing="none")
@@ -352,7 +388,7 @@ def run_single() -> dict:
     statistics = RouterStatistics([capped], replace(MOE, statistics="exact"))
     results["capped"] = step(capped, statistics, SECOND, layout, cross_entropy=0.0)
     results["refusals"] = refusals(model, layout)
-    results["stock"] = stock(Layout(), "balance", "balance mask", "balance half", "z", "z half")
+    results["stock"] = stock(Layout(), *STOCK, "balance mask", "balance half", "micro half", "z half")
     return results
 
 
@@ -360,20 +396,28 @@ def refusals(model: torch.nn.Module, layout: Layout) -> dict[str, str]:
     """What RouterStatistics says of wrong use."""
     found = {}
     statistics = RouterStatistics([model], MOE, num_domains=DOMAINS)
-    statistics.begin_step(SECOND.num_tokens, SECOND.num_loss_tokens)
+    whole = BatchSize(SECOND.num_tokens, SECOND.num_loss_tokens, 1, ROWS)
+    statistics.begin_step(whole, 1)
     try:
         forward_backward(model, statistics, SECOND, layout, 1.0)
     except RuntimeError as error:
         found["no statistics pass"] = str(error)
     statistics = RouterStatistics([model], replace(MOE, load_balancing="none"), num_domains=DOMAINS)
-    statistics.begin_step(SECOND.num_tokens + 1, SECOND.num_loss_tokens)
+    statistics.begin_step(replace(whole, num_tokens=SECOND.num_tokens + 1), 1)
     forward_backward(model, statistics, SECOND, layout, 1.0)
     try:
         statistics.end_step()
     except RuntimeError as error:
         found["wrong count"] = str(error)
+    statistics.begin_step(whole, 2)
+    forward_backward(model, statistics, SECOND, layout, 1.0)
     try:
-        statistics.load_state_dict({"tokens_per_expert": torch.ones(LAYERS, EXPERTS + 1)})
+        statistics.end_step()
+    except RuntimeError as error:
+        found["missing micro-batch"] = str(error)
+    try:
+        other = torch.ones(LAYERS, EXPERTS + 1)
+        statistics.load_state_dict({"tokens_per_expert": other, "prob_sums": other})
     except ValueError as error:
         found["other model"] = str(error)
     try:
@@ -387,9 +431,12 @@ def refusals(model: torch.nn.Module, layout: Layout) -> dict[str, str]:
     return found
 
 
+# Upstream's switches, and what ours is called.
 STOCK = {
-    "balance": {"moe_router_load_balancing_type": "global_aux_loss", "moe_aux_loss_coeff": 1.0},
-    "z": {"moe_z_loss_coeff": 1.0},
+    "balance": ({"moe_router_load_balancing_type": "global_aux_loss", "moe_aux_loss_coeff": 1.0}, "global"),
+    "micro": ({"moe_router_load_balancing_type": "aux_loss", "moe_aux_loss_coeff": 1.0}, "micro_batch"),
+    "sequence": ({"moe_router_load_balancing_type": "seq_aux_loss", "moe_aux_loss_coeff": 1.0}, "sequence"),
+    "z": ({"moe_z_loss_coeff": 1.0}, "none"),
 }
 
 
@@ -411,11 +458,11 @@ def stock(layout: Layout, *cases: str) -> dict[str, float]:
     for case in cases:
         loss, *words = case.split()
         batch = replace(same, loss_mask=halves["half" in words], padding_mask=none)
-        coefficients = {"aux_loss_coeff": float(loss == "balance"), "z_loss_coeff": float(loss == "z")}
+        switches, name = STOCK[loss]
         ours = build(layout, BalancedTopKRouter)
-        moe = replace(MOE, statistics="exact", **coefficients)
+        moe = MoeConfig(name, 1.0, float(loss == "z"), statistics="exact", capacity_factor=None)
         exact = step(ours, RouterStatistics([ours], moe), batch, layout, 0.0)["gradients"]
-        theirs = build(layout, TopKRouter, **STOCK[loss])
+        theirs = build(layout, TopKRouter, **switches)
         theirs.zero_grad_buffer()
         forward_backward(theirs, None, batch, layout, 0.0, with_padding_mask="mask" in words)
         found[case] = router_norm(everywhere(gradients(theirs))) / router_norm(exact)
@@ -431,9 +478,9 @@ def run_layouts() -> dict:
     for name in ("pp2", "pp2_ep2_recompute"):
         results[name]["running"] = in_layout(LAYOUTS[name], partial(run_running, LAYOUTS[name]))
     results["tp2_without_sequence_parallel"] = in_layout(Layout(tp=2), run_router_alone)
-    results["stock_dp4"] = in_layout(Layout(), partial(stock, Layout(), "balance", "balance mask"))
-    tp2_cp2 = LAYOUTS["tp2_cp2"]
-    results["stock_tp2_cp2"] = in_layout(tp2_cp2, partial(stock, tp2_cp2, "balance", "balance mask"))
+    for name in ("dp4", "tp2_cp2"):
+        cases = partial(stock, LAYOUTS[name], "balance", "balance mask", "micro", "micro mask", "sequence")
+        results[f"stock_{name}"] = in_layout(LAYOUTS[name], cases)
     return results
 
 
@@ -461,28 +508,53 @@ def run_router_alone() -> dict:
     padding = FIRST.padding_mask.T
     dp_rank = parallel_state.get_data_parallel_rank()
     own_hidden, own_padding = hidden.chunk(2, dim=1)[dp_rank].contiguous(), padding.chunk(2, dim=1)[dp_rank]
-    statistics = RouterStatistics([router], replace(MOE, statistics="exact"))
-    statistics.begin_step(FIRST.num_tokens, FIRST.num_loss_tokens)
-    with statistics.counting():
-        router(own_hidden, own_padding)
-    probs, _ = router(own_hidden, own_padding)
+    found = {
+        loss: _alone(router, own_hidden, own_padding, loss) for loss in ("global", "micro_batch", "variance")
+    }
+    weight = router.weight.detach().clone().requires_grad_()
+    logits = (hidden @ weight.T)[~padding]
+    probs = torch.softmax(logits, dim=-1)
+    f = torch.zeros_like(logits).scatter(1, logits.topk(TOPK).indices, 1.0).sum(0) / (TOPK * len(logits))
+    halves = [(hidden[:, own] @ weight.T)[~padding[:, own]] for own in (slice(0, 4), slice(4, 8))]
+    losses = {
+        "global": EXPERTS * (f * probs.mean(0)).sum(),
+        "micro_batch": sum(
+            EXPERTS
+            * (
+                torch.zeros_like(x).scatter(1, x.topk(TOPK).indices, 1.0).mean(0)
+                / TOPK
+                * torch.softmax(x, dim=-1).mean(0)
+            ).sum()
+            for x in halves
+        )
+        / 2,
+        "variance": -((probs - probs.mean(0)) ** 2).sum() / (EXPERTS * len(probs)),
+    }
+    z = MOE.z_loss_coeff * (torch.logsumexp(logits, dim=-1) ** 2).mean()
+    for loss, value in losses.items():
+        total = MOE.aux_loss_coeff * value + z
+        found[loss]["want"] = torch.autograd.grad(total, weight, retain_graph=True)[0]
+        found[loss]["want_value"] = value.item()
+    return found
+
+
+def _alone(router: BalancedTopKRouter, hidden: torch.Tensor, padding: torch.Tensor, loss: str) -> dict:
+    router.weight.grad = None
+    moe = replace(MOE, load_balancing=loss, statistics="exact")
+    statistics = RouterStatistics([router], moe)
+    statistics.begin_step(BatchSize(FIRST.num_tokens, FIRST.num_loss_tokens, 2, ROWS), 1)
+    sequence_ids = torch.arange(4).unsqueeze(1).expand(4, LENGTH)
+    if statistics.needs_statistics_pass:
+        with statistics.counting(), statistics.microbatch(None, sequence_ids, 4):
+            router(hidden, padding)
+    with statistics.microbatch(None, sequence_ids, 4):
+        probs, _ = router(hidden, padding)
     MoEAuxLossAutoScaler.set_loss_scale(torch.ones(1))
     (0.0 * probs.sum()).backward()
     metrics = statistics.end_step()
     got = router.weight.grad.clone()
     dist.all_reduce(got, group=parallel_state.get_data_parallel_group())
-    weight = router.weight.detach().clone().requires_grad_()
-    logits = (hidden @ weight.T)[~padding]
-    f = torch.zeros_like(logits).scatter(1, logits.topk(TOPK).indices, 1.0).sum(0) / (TOPK * len(logits))
-    balance = EXPERTS * (f * torch.softmax(logits, dim=-1).mean(0)).sum()
-    z = (torch.logsumexp(logits, dim=-1) ** 2).mean()
-    (MOE.aux_loss_coeff * balance + MOE.z_loss_coeff * z).backward()
-    return {
-        "got": got / FIRST.num_loss_tokens,
-        "want": weight.grad,
-        "metrics": metrics,
-        "want_balance": balance.item(),
-    }
+    return {"got": got / FIRST.num_loss_tokens, "value": metrics.aux_loss}
 
 
 def in_layout(layout: Layout, run):

@@ -65,13 +65,24 @@ def test_metrics_are_those_of_one_process(single, layouts, layout, case):
     got, want = layouts[layout][case]["metrics"], single[case]["metrics"]
     assert got.load_balancing_loss == pytest.approx(want["load_balancing_loss"].item(), rel=1e-6)
     assert got.z_loss == pytest.approx(want["z_loss"].item(), rel=1e-6)
-    assert torch.equal(got.tokens_per_expert, want["tokens_per_expert"])
+    assert torch.equal(got.statistics.counts.long(), want["tokens_per_expert"])
     assert torch.equal(got.domain_counts, want["domain_counts"])
     loads = want["tokens_per_expert"].double()
     violation = (loads.amax(-1) / loads.mean(-1) - 1).tolist()
     assert got.max_vio_per_layer == pytest.approx(violation)
     assert got.max_vio == pytest.approx(sum(violation) / len(violation))
     assert got.num_dropped_tokens == 0
+
+
+@pytest.mark.parametrize("loss", ["micro_batch", "sequence", "variance"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_other_losses_of_table_6_are_those_of_one_process(single, layouts, layout, loss):
+    want = single[loss]
+    if loss == "micro_batch":
+        want = want[2 if layout == "tp2_pp2_recompute" else 1]
+    got = layouts[layout][loss]
+    assert got["metrics"].aux_loss == pytest.approx(want["aux_loss"], rel=1e-6)
+    assert_same_gradients(got["gradients"], want["gradients"])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -82,10 +93,11 @@ def test_the_loads_of_the_last_step_spare_the_statistics_pass(layouts, layout):
     assert passes == [True, True, False]
 
 
-def test_tensor_parallel_without_a_split_sequence(layouts):
-    alone = layouts["tp2_without_sequence_parallel"]
+@pytest.mark.parametrize("loss", ["global", "micro_batch", "variance"])
+def test_tensor_parallel_without_a_split_sequence(layouts, loss):
+    alone = layouts["tp2_without_sequence_parallel"][loss]
     torch.testing.assert_close(alone["got"], alone["want"], rtol=1e-5, atol=1e-7)
-    assert alone["metrics"].load_balancing_loss == pytest.approx(alone["want_balance"], rel=1e-6)
+    assert alone["value"] == pytest.approx(alone["want_value"], rel=1e-6)
 
 
 def test_running_statistics_of_the_whole_batch_at_once_are_exact(single):
@@ -115,7 +127,7 @@ def test_domains_are_counted_only_when_asked(single):
 def test_a_capacity_drops_tokens_and_counts_them(single):
     capped, free = single["capped"]["metrics"], single["without_z"]["metrics"]
     assert capped.num_dropped_tokens > 0
-    assert torch.equal(capped.tokens_per_expert[0], free.tokens_per_expert[0])
+    assert torch.equal(capped.statistics.counts[0], free.statistics.counts[0])
 
 
 @pytest.mark.parametrize(
@@ -123,6 +135,7 @@ def test_a_capacity_drops_tokens_and_counts_them(single):
     [
         ("no statistics pass", "counting()"),
         ("wrong count", "begin_step wants the real tokens of the global batch"),
+        ("missing micro-batch", "1 micro-batches are missing"),
         ("other model", "don't fit a model of (4, 8)"),
         ("stock router", "use_balanced_router"),
         ("two z-losses", "moe_z_loss_coeff=0.001"),
@@ -137,15 +150,18 @@ def assert_ratios(found, wanted):
 
 
 def test_stock_losses_are_right_in_one_process_without_loss_masks(single):
-    assert_ratios(single["stock"], single["stock"] | {"balance": 1.0, "balance mask": 1.0, "z": 1.0})
+    right = dict.fromkeys(("balance", "balance mask", "micro", "sequence", "z"), 1.0)
+    assert_ratios(single["stock"], single["stock"] | right)
 
 
 def test_stock_losses_are_still_inflated_by_loss_masks(single):
     """Half of the tokens carry a loss: twice the gradient. 1 once upstream mends it; see docs/router.md."""
-    assert_ratios(single["stock"], single["stock"] | {"balance half": 2.0, "z half": 2.0})
+    inflated = dict.fromkeys(("balance half", "micro half", "z half"), 2.0)
+    assert_ratios(single["stock"], single["stock"] | inflated)
 
 
-def test_stock_global_loss_still_depends_on_the_layout(layouts):
+def test_stock_losses_still_depend_on_the_layout(layouts):
     """1 everywhere once upstream mends it; see docs/router.md."""
-    assert_ratios(layouts["stock_dp4"], {"balance": 1 / 4, "balance mask": 1.0})
-    assert_ratios(layouts["stock_tp2_cp2"], {"balance": 1.0, "balance mask": 4.0})
+    right = dict.fromkeys(("balance", "balance mask", "micro", "micro mask", "sequence"), 1.0)
+    assert_ratios(layouts["stock_dp4"], right | {"balance": 1 / 4})
+    assert_ratios(layouts["stock_tp2_cp2"], right | {"balance mask": 4.0, "micro mask": 4.0})

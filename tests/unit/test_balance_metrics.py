@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from magic_megatron.moe.metrics import domain_divergence, max_violation, selection_frequencies
-from magic_megatron.moe.tally import Tally
+from magic_megatron.moe.tally import RoutedTokens, Tally
 
 
 def divergence_on_paper(p, q):
@@ -59,19 +59,30 @@ def tally():
     """Two layers, three experts, one chosen; four tokens, the last one padding."""
     tally = Tally(2, 3, 2, torch.device("cpu"))
     logits = torch.tensor([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0], [0.0, 0.0, 9.0], [0.0, 9.0, 0.0]])
-    selected = logits > 1
-    kept = selected.clone()
+    kept = logits > 1
     kept[1] = False
-    mask = torch.tensor([True, True, True, False])
     for layer in (0, 1):
-        tally.add(layer, logits, logits.softmax(-1), selected, kept, mask, torch.tensor([0, 1, 1, -1]))
+        tokens = RoutedTokens(
+            layer=layer,
+            probs=logits.softmax(-1),
+            logsumexp=logits.logsumexp(-1),
+            selected=(logits > 1).float(),
+            real=torch.tensor([1.0, 1.0, 1.0, 0.0]),
+            domain_ids=torch.tensor([0, 1, 1, -1]),
+            sequence_ids=None,
+            microbatch_group=None,
+            batch_group=None,
+        )
+        tally.add(tokens, kept)
+        tally.add_aux_loss(layer, torch.tensor(0.5 + layer))
     return tally
 
 
 def test_a_tally_counts_real_tokens(tally):
     tally.check(num_tokens=3, topk=1)
     metrics = tally.metrics(num_tokens=3)
-    assert metrics.tokens_per_expert.tolist() == [[2, 0, 1]] * 2
+    assert metrics.statistics.counts.tolist() == [[2, 0, 1]] * 2
+    assert metrics.aux_loss == 1.0
     assert metrics.domain_counts.tolist() == [[[1, 0, 0], [1, 0, 1]]] * 2
     assert metrics.num_dropped_tokens == 2
     assert metrics.max_vio_per_layer == [1.0, 1.0]
@@ -95,5 +106,5 @@ def test_a_token_too_few_is_noticed(tally):
 
 def test_a_missing_domain_is_noticed(tally):
     tally.domain_counts[0, 0, 0] -= 1
-    with pytest.raises(RuntimeError, match="begin_microbatch"):
+    with pytest.raises(RuntimeError, match="inside microbatch"):
         tally.check(num_tokens=3, topk=1)
