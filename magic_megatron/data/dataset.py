@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from magic_megatron.data.packing import IntArray, Packing, padded_lengths
+from magic_megatron.data.balance import FloatArray
+from magic_megatron.data.mixture import IntArray, Mixture, domain_weights
+from magic_megatron.data.packing import Packing, padded_lengths
 from magic_megatron.data.pair import open_pair
 from recipes.command import InputError
 
@@ -45,23 +48,32 @@ class Pack:
 
 
 class PackedDataset:
-    """Packs without end: ``dataset[i]`` is pack ``i % len(dataset)`` of epoch ``i // len(dataset)``.
+    """Packs without end, epoch after epoch: ``dataset[i]``.
 
     Args:
         prefix: ``D/train`` for the files that ``data_synth.export`` wrote into D.
         sequence_length: T, tokens of a pack.
         seed: decides packs and their order, together with the epoch.
         pad_multiple: what each row's length is rounded up to; a multiple of 2·cp of every layout to be used.
+        mixture: how often an epoch sees the rows of a task or domain; ``None`` is once.
 
     Attributes:
         manifest: of the export.
         dropped: rows longer than T by domain; they are in no pack.
 
     Raises:
-        InputError: the pair is missing, truncated or contradicts its manifest, or no row fits.
+        InputError: the pair is missing, truncated or contradicts its manifest, no row fits, or ``mixture`` names
+            what isn't there.
     """
 
-    def __init__(self, prefix: str, sequence_length: int, seed: int, pad_multiple: int) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        sequence_length: int,
+        seed: int,
+        pad_multiple: int,
+        mixture: Mapping[str, float] | None,
+    ) -> None:
         if seed < 0:
             raise InputError(f"train.seed={seed}: must not be negative; try train.seed={-seed}")
         if sequence_length % pad_multiple:
@@ -81,14 +93,19 @@ class PackedDataset:
                 f" the shortest has {shortest} tokens; try data.sequence_length="
                 f"{padded_lengths(shortest, math.lcm(pad_multiple, 1024))}"
             )
-        counts = np.bincount(self._pair.domain_ids[too_long], minlength=len(self.manifest.domains))
-        self.dropped = {n: int(c) for n, c in zip(self.manifest.domains, counts, strict=True) if c}
-        self._packing = Packing(self._pair.num_tokens, sequence_length, pad_multiple, seed)
-        self._epoch = lru_cache(maxsize=2)(self._packing.epoch)
+        domains = self.manifest.domains
+        self._weights = domain_weights(mixture, domains)
+        kept = [np.flatnonzero((self._pair.domain_ids == d) & ~too_long) for d in range(len(domains))]
+        rows = Mixture(kept, self._weights, seed)
+        if not rows.num_rows:
+            raise InputError(f"data.mixture={mixture}: leaves out every row that fits; try data.mixture=null")
+        counts = np.bincount(self._pair.domain_ids[too_long], minlength=len(domains))
+        self.dropped = {n: int(c) for n, c in zip(domains, counts, strict=True) if c}
+        self._packing = Packing(self._pair.num_tokens, sequence_length, pad_multiple, seed, rows)
 
-    def __len__(self) -> int:
-        """Packs in an epoch, the same in each."""
-        return len(self._packing)
+    def num_packs(self, num_epochs: int) -> int:
+        """Packs of the first ``num_epochs`` passes over the data."""
+        return self._packing.num_packs(num_epochs)
 
     def __getitem__(self, index: int) -> Pack:
         """Pack ``index`` of the endless sequence, read from the mapped files."""
@@ -108,13 +125,53 @@ class PackedDataset:
 
     def rows_of(self, index: int) -> IntArray:
         """Row numbers in pack ``index``, in their order."""
-        epoch, position = divmod(index, len(self))
-        return self._epoch(epoch)[position]
+        epoch, position = self._packing.locate(index)
+        return self._packing.epoch(epoch)[position]
 
     def count_tokens(self, first: int, last: int) -> tuple[int, int]:
         """Real tokens and loss tokens of packs ``first`` to ``last - 1``, from the row counts alone."""
         rows = np.concatenate([self.rows_of(index) for index in range(first, last)])
         return int(self._pair.num_tokens[rows].sum()), int(self._pair.num_loss_tokens[rows].sum())
+
+    def costs(self, first: int, last: int, attention_weight: float) -> FloatArray:
+        """Estimated cost of packs ``first`` to ``last - 1``, in tokens of linear layers [last - first].
+
+        Args:
+            attention_weight: of ``magic_megatron.data.balance``.
+        """
+        lengths = [
+            self._pair.num_tokens[self.rows_of(index)].astype(np.float64) for index in range(first, last)
+        ]
+        return self.sequence_length + attention_weight * np.array([(row * row).sum() for row in lengths])
+
+    def summary(self) -> dict[str, Any]:
+        """What the first epoch sees: counts, the share of real tokens in its packs, and the same by domain."""
+        rows = self._packing.epoch(0).rows
+        num_packs, domain_ids = self.num_packs(1), self._pair.domain_ids
+        lengths = self._pair.num_tokens
+        of_domain = {
+            name: {
+                "num_rows": int((domain_ids == d).sum()),
+                "num_dropped": self.dropped.get(name, 0),
+                "weight": self._weights[d],
+                "num_tokens_per_epoch": int(lengths[rows[domain_ids[rows] == d]].sum()),
+            }
+            for d, name in enumerate(self.manifest.domains)
+        }
+        return {
+            "sequence_length": self.sequence_length,
+            "pad_multiple": self.pad_multiple,
+            "num_rows_per_epoch": len(rows),
+            "num_tokens_per_epoch": int(lengths[rows].sum()),
+            "num_packs_per_epoch": num_packs,
+            "fill": int(lengths[rows].sum()) / (num_packs * self.sequence_length),
+            "num_dropped": sum(self.dropped.values()),
+            "domains": of_domain,
+        }
+
+    def count_rows(self, first: int, last: int) -> int:
+        """Rows in packs ``first`` to ``last - 1``."""
+        return sum(len(self.rows_of(index)) for index in range(first, last))
 
     def _columns(self, rows: IntArray, lengths: IntArray, starts: IntArray) -> dict[str, np.ndarray]:
         """The per-token fields of a pack, each [T]."""

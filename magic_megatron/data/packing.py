@@ -5,13 +5,14 @@ Nothing here knows the layout: the same seed gives the same packs on one process
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from magic_megatron.data.mixture import IntArray, Mixture
 
 
 @dataclass(frozen=True)
@@ -40,42 +41,68 @@ def padded_lengths[L: (int, IntArray)](lengths: L, multiple: int) -> L:
 
 
 class Packing:
-    """Which rows share a pack in which epoch; no row is cut, and each is in one pack of an epoch.
+    """Which rows share a pack in which epoch; no row is cut.
 
-    How many rows of which length share a pack is decided once. Each epoch draws anew which of the rows of one
-    length goes where, and the order of the packs.
+    How many rows of which length share a pack is decided by the lengths of an epoch's rows and the seed. Each epoch
+    draws anew which of the rows of one length goes where, and the order of the packs.
 
     Args:
-        lengths: tokens of each row [num_rows]; rows longer than ``sequence_length`` are left out.
+        lengths: tokens of each row [num_rows].
         sequence_length: tokens of a pack, a multiple of ``multiple``.
         multiple: what each row's length is rounded up to inside a pack.
         seed: of the whole run.
+        mixture: the rows of each epoch, none of them longer than ``sequence_length``.
     """
 
-    def __init__(self, lengths: IntArray, sequence_length: int, multiple: int, seed: int) -> None:
+    def __init__(
+        self, lengths: IntArray, sequence_length: int, multiple: int, seed: int, mixture: Mixture
+    ) -> None:
         assert sequence_length % multiple == 0
-        self._seed = seed
-        self._rows = np.flatnonzero(lengths <= sequence_length)
-        self._units = padded_lengths(lengths[self._rows], multiple) // multiple
-        shuffled = np.random.default_rng(seed).permutation(self._units)
-        filled, self._sizes = fill_packs(shuffled, sequence_length // multiple)
-        self._by_length = np.argsort(filled, kind="stable")
+        self._units = padded_lengths(lengths, multiple) // multiple
+        self._capacity, self._seed, self._mixture = sequence_length // multiple, seed, mixture
+        self._filled: tuple[IntArray, tuple[IntArray, IntArray]] | None = None
+        self._ends = [0]
+        self.epoch = lru_cache(maxsize=2)(self._epoch)
 
-    def __len__(self) -> int:
-        """Packs in an epoch."""
-        return len(self._sizes)
+    def num_packs(self, num_epochs: int) -> int:
+        """Packs of the first ``num_epochs`` epochs. Where a weight is no whole number, epochs differ a little."""
+        if self._mixture.is_constant:
+            return num_epochs * len(self.epoch(0))
+        while len(self._ends) <= num_epochs:
+            self._ends.append(self._ends[-1] + len(self.epoch(len(self._ends) - 1)))
+        return self._ends[num_epochs]
 
-    def epoch(self, number: int) -> Packs:
+    def locate(self, index: int) -> tuple[int, int]:
+        """Epoch of pack ``index`` of the endless sequence, and its place in it."""
+        if self._mixture.is_constant:
+            return divmod(index, len(self.epoch(0)))
+        while self._ends[-1] <= index:
+            self.num_packs(len(self._ends))
+        epoch = bisect_right(self._ends, index) - 1
+        return epoch, index - self._ends[epoch]
+
+    def _epoch(self, number: int) -> Packs:
         """The packs of pass ``number`` over the rows, from 0."""
+        rows = self._mixture.epoch(number)
+        units = self._units[rows]
+        by_length, sizes = self._fill(np.sort(units))
         random = np.random.default_rng([self._seed, number])
-        shuffled = random.permutation(len(self._rows))
-        placed = np.empty_like(self._rows)
-        placed[self._by_length] = self._rows[shuffled[np.argsort(self._units[shuffled], kind="stable")]]
-        starts = np.cumsum(self._sizes) - self._sizes
-        order = random.permutation(len(self))
-        bounds = np.concatenate([[0], np.cumsum(self._sizes[order])])
-        moved = np.repeat(starts[order] - bounds[:-1], self._sizes[order])
+        shuffled = random.permutation(len(rows))
+        placed = np.empty_like(rows)
+        placed[by_length] = rows[shuffled[np.argsort(units[shuffled], kind="stable")]]
+        starts = np.cumsum(sizes) - sizes
+        order = random.permutation(len(sizes))
+        bounds = np.concatenate([[0], np.cumsum(sizes[order])])
+        moved = np.repeat(starts[order] - bounds[:-1], sizes[order])
         return Packs(placed[moved + np.arange(len(placed))], bounds)
+
+    def _fill(self, units: IntArray) -> tuple[IntArray, IntArray]:
+        """Places by the length that they are for [R], and the places in each pack [P], for sorted lengths."""
+        if self._filled is None or not np.array_equal(self._filled[0], units):
+            shuffled = np.random.default_rng(self._seed).permutation(units)
+            filled, sizes = fill_packs(shuffled, self._capacity)
+            self._filled = units, (np.argsort(filled, kind="stable"), sizes)
+        return self._filled[1]
 
 
 def fill_packs(units: IntArray, capacity: int) -> tuple[IntArray, IntArray]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from megatron.core.datasets.indexed_dataset import IndexedDataset
 
-from magic_megatron.data.packing import IntArray
+from magic_megatron.data.mixture import IntArray
 from recipes.command import InputError
 
 FORMAT_VERSION = 1

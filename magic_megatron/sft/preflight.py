@@ -63,6 +63,7 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
         sequence_length=config.data.sequence_length,
         pad_multiple=config.data.pad_multiple,
         seed=config.train.seed,
+        mixture=config.data.mixture,
     )
     check_tokenizer(dataset.manifest, dataset.manifest.tokenizer_path)
     vocab_size = vocabulary_size(config.model, dataset.manifest.vocab_size, config.parallel.tp)
@@ -106,11 +107,11 @@ def write_recipe(config: SftConfig) -> None:
 def _num_steps(config: SftConfig, dataset: PackedDataset) -> int:
     if config.train.num_steps is not None:
         return config.train.num_steps
-    steps = config.train.num_epochs * len(dataset) // config.train.global_batch_size
+    steps = dataset.num_packs(config.train.num_epochs) // config.train.global_batch_size
     if steps < 1:
         raise InputError(
             f"train.global_batch_size={config.train.global_batch_size}: {config.train.num_epochs} epochs of"
-            f" {len(dataset)} packs don't fill one; lower it, or set train.num_steps to repeat the data"
+            f" {dataset.num_packs(1)} packs don't fill one; lower it, or set train.num_steps to repeat the data"
         )
     return steps
 

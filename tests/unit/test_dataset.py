@@ -16,7 +16,7 @@ from megatron.core.datasets.indexed_dataset import IndexedDataset, IndexedDatase
 from magic_megatron.data.batch import collate
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer, read_manifest
-from magic_megatron.data.sampler import GlobalBatches
+from magic_megatron.data.summary import tell_summary
 from recipes.command import InputError
 
 T = 512
@@ -30,13 +30,13 @@ def exported(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def dataset(exported) -> PackedDataset:
-    return PackedDataset(f"{exported}/train", T, seed=3, pad_multiple=8)
+    return PackedDataset(f"{exported}/train", T, seed=3, pad_multiple=8, mixture=None)
 
 
 def test_every_pack_equals_the_naive_loop(exported, dataset):
     text, label = (IndexedDataset(f"{exported}/train_{kind}_document") for kind in ("text", "label"))
     domains = [f"scheduling/{row['subtask']}" for row in example_rows(200)]
-    for index in range(2 * len(dataset)):
+    for index in range(2 * dataset.num_packs(1)):
         pack, position, expected = dataset[index], 0, {name: [] for name in PER_TOKEN}
         starts, real = [0], [0]
         rows = dataset.rows_of(index).tolist()
@@ -64,39 +64,17 @@ def test_every_pack_equals_the_naive_loop(exported, dataset):
 
 def test_an_epoch_holds_every_row_once(dataset):
     for epoch in range(2):
-        packs = range(epoch * len(dataset), (epoch + 1) * len(dataset))
+        packs = range(epoch * dataset.num_packs(1), (epoch + 1) * dataset.num_packs(1))
         assert sorted(row for i in packs for row in dataset.rows_of(i)) == list(range(210))
-    assert dataset.rows_of(0).tolist() != dataset.rows_of(len(dataset)).tolist()
+    assert dataset.rows_of(0).tolist() != dataset.rows_of(dataset.num_packs(1)).tolist()
 
 
 def test_same_seed_same_packs(exported, dataset):
-    again = PackedDataset(f"{exported}/train", T, seed=3, pad_multiple=8)
-    other = PackedDataset(f"{exported}/train", T, seed=4, pad_multiple=8)
-    order = [dataset.rows_of(i).tolist() for i in range(len(dataset))]
-    assert [again.rows_of(i).tolist() for i in range(len(again))] == order
-    assert [other.rows_of(i).tolist() for i in range(len(other))] != order
-
-
-@pytest.mark.parametrize(("dp", "micro"), [(1, 1), (1, 4), (2, 1), (2, 2), (4, 1), (8, 1)])
-@pytest.mark.parametrize("step", [0, 5, 11])
-def test_replicas_share_out_the_same_global_batch(dataset, dp, micro, step):
-    """Micro-batch m is replica m mod dp's; together they are packs step·8 to step·8 + 7, in order."""
-    shares = [GlobalBatches(dataset, 8, micro, rank, dp).microbatches(step) for rank in range(dp)]
-    assert all(len(share) == 8 // micro // dp for share in shares)
-    in_order = [shares[m % dp][m // dp] for m in range(8 // micro)]
-    for name in PER_TOKEN:
-        found = torch.cat([getattr(batch, name)[0] for batch in in_order])
-        expected = torch.cat([getattr(dataset[step * 8 + i], name) for i in range(8)])
-        assert torch.equal(found, expected), name
-
-
-def test_token_counts_are_those_of_the_global_batch(dataset):
-    for step in (0, 3, 20):
-        whole = GlobalBatches(dataset, 4, 4, 0, 1)
-        (batch,) = whole.microbatches(step)
-        counts = (int(batch.token_mask.sum()), int(batch.loss_mask.sum()))
-        assert whole.num_tokens(step) == counts == GlobalBatches(dataset, 4, 1, 1, 2).num_tokens(step)
-    assert GlobalBatches(dataset, len(dataset), 1, 0, 1).num_tokens(5)[0] == dataset.manifest.num_tokens
+    again = PackedDataset(f"{exported}/train", T, seed=3, pad_multiple=8, mixture=None)
+    other = PackedDataset(f"{exported}/train", T, seed=4, pad_multiple=8, mixture=None)
+    order = [dataset.rows_of(i).tolist() for i in range(dataset.num_packs(1))]
+    assert [again.rows_of(i).tolist() for i in range(again.num_packs(1))] == order
+    assert [other.rows_of(i).tolist() for i in range(other.num_packs(1))] != order
 
 
 def test_a_microbatch_is_one_thd_sequence(dataset):
@@ -144,10 +122,38 @@ def test_long_rows_are_dropped_and_counted(exported, dataset):
         [json.loads(line)["num_tokens"] for line in (exported / "train_rows.jsonl").read_text().splitlines()]
     )
     assert dataset.dropped == {}
-    short = PackedDataset(f"{exported}/train", 48, seed=0, pad_multiple=8)
+    short = PackedDataset(f"{exported}/train", 48, seed=0, pad_multiple=8, mixture=None)
     assert sum(short.dropped.values()) == (lengths > 48).sum() > 0
-    kept = sorted(row for i in range(len(short)) for row in short.rows_of(i))
+    kept = sorted(row for i in range(short.num_packs(1)) for row in short.rows_of(i))
     assert kept == np.flatnonzero(lengths <= 48).tolist()
+
+
+def test_the_summary_counts_what_an_epoch_sees(exported, dataset):
+    rows = [json.loads(line) for line in (exported / "train_rows.jsonl").read_text().splitlines()]
+    weights = {"scheduling": 2, "scheduling/trip": 0.5}
+    mixed = PackedDataset(f"{exported}/train", 64, seed=3, pad_multiple=8, mixture=weights)
+    summary = mixed.summary()
+    seen = [row for i in range(mixed.num_packs(1)) for row in mixed.rows_of(i)]
+    assert summary["num_rows_per_epoch"] == len(seen)
+    assert summary["num_tokens_per_epoch"] == sum(rows[row]["num_tokens"] for row in seen)
+    assert summary["fill"] == summary["num_tokens_per_epoch"] / (64 * summary["num_packs_per_epoch"])
+    assert summary["num_dropped"] == sum(row["num_tokens"] > 64 for row in rows) > 0
+    for domain, entry in summary["domains"].items():
+        own = [row for row in rows if f"scheduling/{row['subtask']}" == domain]
+        assert entry["num_rows"] == len(own)
+        assert entry["num_dropped"] == sum(row["num_tokens"] > 64 for row in own)
+        assert entry["weight"] == (0.5 if domain == "scheduling/trip" else 2)
+        tokens = sum(rows[row]["num_tokens"] for row in seen if rows[row]["subtask"] == domain.split("/")[1])
+        assert entry["num_tokens_per_epoch"] == tokens
+    assert dataset.summary()["num_tokens_per_epoch"] == dataset.manifest.num_tokens
+
+
+def test_the_summary_is_written_and_told(exported, tmp_path, capsys):
+    tell_summary(short := PackedDataset(f"{exported}/train", 64, 0, 8, None), tmp_path)
+    assert json.loads((tmp_path / "data_summary.json").read_text("utf-8")) == short.summary()
+    told, dropped = capsys.readouterr().out.splitlines()
+    assert told.startswith(f"data: an epoch has {short.summary()['num_rows_per_epoch']:,} rows, ")
+    assert f"{sum(short.dropped.values())} of 210 rows are longer and left out (scheduling/" in dropped
 
 
 @pytest.mark.parametrize(
@@ -163,12 +169,12 @@ def test_long_rows_are_dropped_and_counted(exported, dataset):
 )
 def test_impossible_lengths_are_refused(exported, sequence_length, pad_multiple, message):
     with pytest.raises(InputError, match=f"^{message}$"):
-        PackedDataset(f"{exported}/train", sequence_length, 0, pad_multiple)
+        PackedDataset(f"{exported}/train", sequence_length, 0, pad_multiple, None)
 
 
 def test_a_negative_seed_is_refused(exported):
     with pytest.raises(InputError, match=r"^train\.seed=-3: must not be negative; try train\.seed=3$"):
-        PackedDataset(f"{exported}/train", T, -3, 8)
+        PackedDataset(f"{exported}/train", T, -3, 8, None)
 
 
 def truncate(path: Path) -> None:
@@ -253,21 +259,21 @@ def test_damaged_exports_are_refused(exported, tmp_path, damage):
     apply(folder)
     again = f"; run python -m data_synth.export output_dir={folder} again$"
     with pytest.raises(InputError, match=f"^data.path={folder}/train: .*{message}.*{again}"):
-        PackedDataset(f"{folder}/train", T, 0, 8)
+        PackedDataset(f"{folder}/train", T, 0, 8, None)
 
 
 def test_labels_that_contradict_their_count_are_refused(exported, tmp_path):
     folder = shutil.copytree(exported, tmp_path / "out")
     rebuild_labels(folder, [len(tokens) for tokens in IndexedDataset(str(folder / "train_text_document"))])
     with pytest.raises(InputError, match=r"have \d+ labels, their _rows.jsonl says \d+; run python -m"):
-        PackedDataset(f"{folder}/train", T, 0, 8)[0]
+        PackedDataset(f"{folder}/train", T, 0, 8, None)[0]
 
 
 def test_a_folder_for_a_prefix_is_explained(exported):
     with pytest.raises(
         InputError, match=f"^data.path={exported}: is a folder; .*: data.path={exported}/train$"
     ):
-        PackedDataset(str(exported), T, 0, 8)
+        PackedDataset(str(exported), T, 0, 8, None)
 
 
 def test_only_the_tokenizer_that_made_the_tokens_will_do(exported, tmp_path):
