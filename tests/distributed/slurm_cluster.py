@@ -107,8 +107,7 @@ def slurm_cluster(folder: Path) -> Iterator[SlurmCluster]:
 
 def _write_configuration(folder: Path) -> None:
     key = folder / "munge.key"
-    key.touch(mode=0o400)
-    os.chmod(key, 0o600)
+    key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))
     (folder / "state").mkdir()
     ports = _free_ports(1 + len(NODES))
