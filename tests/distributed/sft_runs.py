@@ -1,11 +1,16 @@
 """Start SFT runs for the tests: many layouts in one start of processes."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 WORKER = Path(__file__).with_name("sft_worker.py")
 
@@ -18,23 +23,59 @@ def launcher(num_processes: int) -> list[str]:
 
 
 def run_sft(
-    num_processes: int, runs: dict[str, list[str]], folder: Path, timeout: float = 600
+    num_processes: int,
+    runs: dict[str, list[str]],
+    folder: Path,
+    timeout: float = 600,
+    memory: list[int] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Metrics of each run, a dict a step; run ``name`` writes to ``folder/name``."""
+    """Metrics of each run, a dict a step; run ``name`` writes to ``folder/name``.
+
+    Args:
+        memory: gets the bytes that all processes held together, again and again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / "runs.json"
     overrides = [[*run, f"output_dir={folder / name}", "platform=rehearsal"] for name, run in runs.items()]
     plan.write_text(json.dumps(overrides))
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*launcher(num_processes), str(WORKER), str(plan)],
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    if memory is not None:
+        threading.Thread(target=_watch_memory, args=(process, memory), daemon=True).start()
+    try:
+        _, errors = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise
+    assert process.returncode == 0, errors[-4000:]
     return {name: metrics(folder / name) for name in runs}
 
 
 def metrics(output_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (output_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def _watch_memory(process: subprocess.Popen[str], memory: list[int]) -> None:
+    """Proportional set sizes, so that shared pages count once, twice a second until the processes end."""
+    parent = psutil.Process(process.pid)
+    while process.poll() is None:
+        held = 0
+        for child in [parent, *parent.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                held += child.memory_full_info().pss
+        memory.append(held)
+        time.sleep(0.5)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """torchrun and its workers."""
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.communicate()
