@@ -65,7 +65,8 @@ def _extend(
     seen, reasons, done = restored
     starts = range(done, settings.num_samples, ROWS_PER_CHUNK)
     chunks = [range(start, min(start + ROWS_PER_CHUNK, settings.num_samples)) for start in starts]
-    rows = ordered_map(_RowMaker(task, settings), chunks, settings.num_workers, folder.close_in_worker)
+    num_workers = min(settings.num_workers, max(len(chunks), 1))
+    rows = ordered_map(_RowMaker(task, settings), chunks, num_workers, folder.close_in_worker)
     interactive = sys.stderr.isatty()
     with tqdm(
         total=settings.num_samples,

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from typing import Any
@@ -21,7 +21,7 @@ _function: Callable[[Any], Any]
 
 def ordered_map[Item, Result](
     function: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     num_workers: int,
     prepare_worker: Callable[[], None],
 ) -> Iterator[Result]:
@@ -30,7 +30,7 @@ def ordered_map[Item, Result](
     The processes start at once, before the caller starts any thread. A worker's exception is raised here;
     a worker that is killed raises BrokenProcessPool.
     """
-    if num_workers == 1 or len(items) <= 1:
+    if num_workers == 1:
         return map(function, items)
     executor = ProcessPoolExecutor(
         num_workers,

@@ -1,25 +1,26 @@
 """``python -m data_synth.export``: rows to training files (Megatron's indexed pair, verl's parquet).
 
-Two passes over the input: the first checks every row and keeps a sample to train a tokenizer on, the second
-renders, tokenizes and writes batch by batch. Memory holds a batch, the sample and a few bytes per row.
+One pass over the input: worker processes check, render and tokenize it batch by batch, this one writes the batches in
+order, so that any number of workers gives the same bytes. Where a tokenizer is to be trained, a pass before it checks
+every row and keeps a sample. Memory holds a few batches per worker, the sample and a few bytes per row.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import batched
 from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
+from data_synth.engine_workers import ordered_map
 from data_synth.writers.acceptance import Acceptance
-from data_synth.writers.parquet import ParquetWriter
-from data_synth.writers.rows import Row, Survey, read_rows, show_progress, survey
-from data_synth.writers.staging import REJECTED, check_folder, staged, write_manifest
+from data_synth.writers.parquet import ParquetWriter, prepare_records
+from data_synth.writers.rows import Lines, Row, check_files, no_rows, read_lines, sample_rows, show_progress
+from data_synth.writers.staging import REJECTED, check_folder, digest, staged, write_manifest
 from data_synth.writers.vocabulary import CONTROL_TOKENS, check_vocab_size
 from recipes.command import InputError, run, typed
 
@@ -37,7 +38,7 @@ class ExportConfig:
     vocab_size: int
     tokenizer_rows: int
     batch_rows: int
-    num_threads: int
+    num_workers: int
 
     @property
     def paths(self) -> list[str]:
@@ -53,23 +54,63 @@ class ExportConfig:
 
 
 class Writer(Protocol):
-    """One format. ``close`` completes its files and returns what the manifest says of them."""
+    """The files of one format, in this process. ``close`` completes them and returns what the manifest says."""
 
-    def add(self, rows: list[Row]) -> None: ...
+    def write(self, prepared: Any) -> None: ...
 
     def close(self) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """How rows become what ``open`` (the folder) gives a writer for: ``prepare`` is the work, in any process."""
+
+    prepare: Callable[[list[Row]], Any]
+    open: Callable[[Path], Writer]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of lines, done: what each format's writer takes, and what there was."""
+
+    prepared: list[Any]
+    domains: set[str]
+    num_accepted: int
+    rejected: list[dict[str, str]]
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """All that can be done to a batch of lines apart from the others."""
+
+    acceptance: Acceptance
+    formats: list[Format]
+
+    def __call__(self, lines: Lines) -> Batch:
+        rows = lines.rows()
+        accepted, rejected = self.acceptance.split(rows)
+        return Batch(
+            prepared=[form.prepare(accepted) for form in self.formats],
+            domains={row.domain for row in rows},
+            num_accepted=len(accepted),
+            rejected=rejected,
+            num_bytes=lines.num_bytes,
+        )
 
 
 def main(config: DictConfig) -> None:
     """Export, or say what is wrong before anything in ``output_dir`` changes."""
     settings = typed(ExportConfig, config)
     _check(settings)
-    os.environ["TOKENIZERS_PARALLELISM"] = "true" if settings.num_threads > 1 else "false"
-    os.environ["RAYON_NUM_THREADS"] = str(settings.num_threads)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # num_workers processes use the cores
+    check_files(settings.paths)
     check_folder(Path(settings.output_dir), settings.paths)
-    found = survey(settings.paths, settings.tokenizer_rows if settings.trains_tokenizer else 0)
+    sample = list[Row]()
+    if settings.trains_tokenizer:
+        sample = sample_rows(settings.paths, settings.tokenizer_rows, settings.batch_rows)
     with staged(Path(settings.output_dir)) as folder:
-        manifest = _export(settings, found, folder)
+        manifest = _export(settings, sample, folder)
         write_manifest(folder, manifest)
     print(json.dumps({key: value for key, value in manifest.items() if key.startswith("num_")}))
 
@@ -81,7 +122,7 @@ def _check(settings: ExportConfig) -> None:
     for key, values in (("format", settings.formats), ("input", settings.paths)):
         if not values or len(set(values)) < len(values):
             raise InputError(f"{key}=[{','.join(values)}]: name one or more, each once: {key}=[a,b]")
-    for key in ("tokenizer_rows", "batch_rows", "num_threads"):
+    for key in ("tokenizer_rows", "batch_rows", "num_workers"):
         if getattr(settings, key) < 1:
             raise InputError(f"{key}={getattr(settings, key)}: must be at least 1; leave it out")
     if settings.tokenizer and "indexed" not in settings.formats:
@@ -95,50 +136,57 @@ def _check(settings: ExportConfig) -> None:
         )
 
 
-def _export(settings: ExportConfig, found: Survey, folder: Path) -> dict[str, Any]:
+def _export(settings: ExportConfig, sample: list[Row], folder: Path) -> dict[str, Any]:
     """Write every format into ``folder``; what the manifest says of them."""
     manifest: dict[str, Any] = {}
-    writers: list[Writer] = []
     control: tuple[str, ...] = CONTROL_TOKENS
+    formats = list[Format]()
     if "indexed" in settings.formats:
-        indexed, control, manifest = _open_indexed(settings, found, folder)
-        writers.append(indexed)
+        indexed, control, manifest = _open_indexed(settings, sample, folder)
+        formats.append(indexed)
     if "parquet" in settings.formats:
-        writers.append(ParquetWriter(folder))
-    rows = show_progress(read_rows(settings.paths), "exporting", found.num_rows)
-    with Acceptance(control, folder / REJECTED) as acceptance:
-        for batch in batched(rows, settings.batch_rows):
-            accepted = acceptance.filter(batch)
-            for writer in writers:
-                writer.add(accepted)
+        formats.append(Format(prepare_records, ParquetWriter))
+    maker = BatchMaker(Acceptance(control), formats)
+    lines = read_lines(settings.paths, settings.batch_rows)
+    batches = ordered_map(maker, lines, settings.num_workers, prepare_worker=lambda: None)
+    writers = [form.open(folder) for form in formats]
+    counts, domains, last_reason = {"num_rows": 0, "num_rejected": 0}, set[str](), ""
+    with (folder / REJECTED).open("w", encoding="utf-8") as rejected:
+        for batch in show_progress(batches, "exporting", settings.paths):
+            for writer, prepared in zip(writers, batch.prepared, strict=True):
+                writer.write(prepared)
+            for line in batch.rejected:
+                rejected.write(json.dumps(line, ensure_ascii=False) + "\n")
+                last_reason = line["reason"]
+            counts["num_rows"] += batch.num_accepted
+            counts["num_rejected"] += len(batch.rejected)
+            domains |= batch.domains
     for writer in writers:
         manifest |= writer.close()
-    if not acceptance.num_accepted:
-        raise InputError(
-            f"input={','.join(settings.paths)}: all rows refused: {acceptance.last_reason}; change them"
-        )
-    counts = {"num_rows": acceptance.num_accepted, "num_rejected": acceptance.num_rejected}
-    return {**counts, "domains": found.domains, "source": found.sha256, **manifest}
+    if not domains:
+        raise no_rows(settings.paths)
+    if not counts["num_rows"]:
+        raise InputError(f"input={','.join(settings.paths)}: all rows refused: {last_reason}; change them")
+    sources = {path: digest(Path(path)) for path in settings.paths}
+    return {**counts, "domains": sorted(domains), "source": sources, **manifest}
 
 
 def _open_indexed(
-    settings: ExportConfig, found: Survey, folder: Path
-) -> tuple[Writer, tuple[str, ...], dict[str, Any]]:
-    """The indexed writer, its tokenizer's control tokens, and what the manifest says of the tokenizer."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # megatron-core's, that there is no GPU library
-        from data_synth.writers import tokenizer
-        from data_synth.writers.indexed import IndexedWriter
-        from data_synth.writers.masking import ChatEncoder
+    settings: ExportConfig, sample: list[Row], folder: Path
+) -> tuple[Format, tuple[str, ...], dict[str, Any]]:
+    """The indexed format, its tokenizer's control tokens, and what the manifest says of the tokenizer."""
+    from data_synth.writers import tokenizer
+    from data_synth.writers.indexed import IndexedPreparer, IndexedWriter
+    from data_synth.writers.masking import ChatEncoder
 
     if settings.tokenizer is None:
-        tokenizer.train(found.sample, settings.vocab_size, folder / "tokenizer")
+        tokenizer.train(sample, settings.vocab_size, folder / "tokenizer")
     else:
         tokenizer.copy(settings.tokenizer, folder / "tokenizer")
     encoder = ChatEncoder(tokenizer.load(folder / "tokenizer", settings.tokenizer or "null"))
     encoder.check_template(settings.tokenizer or "null")
     described = tokenizer.describe(encoder.tokenizer, folder / "tokenizer")
-    return IndexedWriter(folder, encoder), encoder.control_tokens(), described
+    return Format(IndexedPreparer(encoder), IndexedWriter), encoder.control_tokens(), described
 
 
 if __name__ == "__main__":

@@ -25,23 +25,29 @@ SCHEMA = pa.schema(
 )
 
 
-class ParquetWriter:
-    """Writes ``train.parquet``, a row group per batch.
+def prepare_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The records of ``rows``, not numbered yet.
 
     ``prompt`` is what stands before the first assistant message. ``ground_truth`` is ``gold`` as JSON text,
     and so are ``tools`` and ``meta`` in ``extra_info``: their fields differ between tasks, columns may not.
     """
+    return [_record(row) for row in rows]
+
+
+class ParquetWriter:
+    """Writes ``train.parquet``, a row group per batch."""
 
     def __init__(self, folder: Path) -> None:
         self._writer = pq.ParquetWriter(folder / "train.parquet", SCHEMA)
         self._num_rows = 0
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Append ``rows``, numbered on from the last."""
-        if rows:
-            records = [_record(row, self._num_rows + i) for i, row in enumerate(rows)]
+    def write(self, records: list[dict[str, Any]]) -> None:
+        """Append ``records``, numbered on from the last."""
+        for number, record in enumerate(records, self._num_rows):
+            record["extra_info"]["index"] = number
+        if records:
             self._writer.write_table(pa.Table.from_pylist(records, schema=SCHEMA))
-            self._num_rows += len(rows)
+            self._num_rows += len(records)
 
     def close(self) -> dict[str, Any]:
         """Write the footer; the manifest has nothing to say of it."""
@@ -49,7 +55,7 @@ class ParquetWriter:
         return {}
 
 
-def _record(row: Row, index: int) -> dict[str, Any]:
+def _record(row: Row) -> dict[str, Any]:
     prompt = takewhile(lambda message: message["role"] != "assistant", row.messages)
     return {
         "data_source": row.domain,
@@ -57,7 +63,6 @@ def _record(row: Row, index: int) -> dict[str, Any]:
         "ability": row.task,
         "reward_model": {"style": "rule", "ground_truth": _json(row.gold)},
         "extra_info": {
-            "index": index,
             "id": row.id,
             "task": row.task,
             "subtask": row.subtask,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import batched
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -45,61 +45,89 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one pass over all input told.
+class Lines:
+    """Lines of a file as they are, the first of them numbered ``first`` from 1."""
 
-    Attributes:
-        num_rows: rows in all files.
-        domains: their ``task/subtask`` names, sorted.
-        sha256: of each file, by its path as given.
-        sample: the first rows of each domain.
-    """
+    path: str
+    first: int
+    lines: tuple[bytes, ...]
 
-    num_rows: int
-    domains: list[str]
-    sha256: dict[str, str]
-    sample: list[Row]
+    @property
+    def num_bytes(self) -> int:
+        return sum(map(len, self.lines))
 
+    def rows(self) -> list[Row]:
+        """The rows that they hold.
 
-def survey(paths: Sequence[str], sample_per_domain: int) -> Survey:
-    """Read and check every row once.
-
-    Raises:
-        InputError: a file is missing or empty, or a row is malformed, with its line.
-    """
-    num_rows, counts, sample = 0, dict[str, int](), list[Row]()
-    for row in show_progress(read_rows(paths), "checking rows"):
-        num_rows += 1
-        counts[row.domain] = counts.get(row.domain, 0) + 1
-        if counts[row.domain] <= sample_per_domain:
-            sample.append(row)
-    if not num_rows:
-        raise InputError(
-            f"input={','.join(paths)}: no rows; run python -m data_synth with num_samples above 0"
-        )
-    return Survey(num_rows, sorted(counts), {path: _sha256(path) for path in paths}, sample)
+        Raises:
+            InputError: one is malformed; the message names its line.
+        """
+        return [_parse(line, f"{self.path}:{number}") for number, line in enumerate(self.lines, self.first)]
 
 
-def read_rows(paths: Sequence[str]) -> Iterator[Row]:
-    """The rows of all files, in order.
+def read_lines(paths: Sequence[str], batch_rows: int) -> Iterator[Lines]:
+    """The lines of all files, in order, at most ``batch_rows`` at a time and none of two files together."""
+    for path in paths:
+        with Path(path).open("rb") as file:
+            first = 1
+            for lines in batched(file, batch_rows):
+                yield Lines(path, first, lines)
+                first += len(lines)
+
+
+def check_files(paths: Sequence[str]) -> None:
+    """Refuse what is no file.
 
     Raises:
-        InputError: a file is missing, or a row is malformed, with its line.
+        InputError: naming it.
     """
     for path in paths:
         if not Path(path).is_file():
             raise InputError(
                 f"input={path}: no such file; give the data.jsonl that python -m data_synth wrote"
             )
-        with Path(path).open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                yield _parse(line, f"{path}:{number}")
 
 
-def show_progress(rows: Iterable[Row], what: str, total: int | None = None) -> Iterator[Row]:
-    """Pass ``rows`` on under a progress bar, from the second second on; a log file gets a line every ten."""
+def sample_rows(paths: Sequence[str], per_domain: int, batch_rows: int) -> list[Row]:
+    """The first ``per_domain`` rows of each domain; every row of the files is checked.
+
+    Raises:
+        InputError: a row is malformed, or there is none.
+    """
+    counts, sample = dict[str, int](), list[Row]()
+    for lines in show_progress(read_lines(paths, batch_rows), "checking rows", paths):
+        for row in lines.rows():
+            counts[row.domain] = counts.get(row.domain, 0) + 1
+            if counts[row.domain] <= per_domain:
+                sample.append(row)
+    if not sample:
+        raise no_rows(paths)
+    return sample
+
+
+def no_rows(paths: Sequence[str]) -> InputError:
+    """What is said of empty files."""
+    return InputError(f"input={','.join(paths)}: no rows; run python -m data_synth with num_samples above 0")
+
+
+class Sized(Protocol):
+    """What remembers how many bytes of input it is made of."""
+
+    @property
+    def num_bytes(self) -> int: ...
+
+
+def show_progress[Part: Sized](parts: Iterable[Part], what: str, paths: Sequence[str]) -> Iterator[Part]:
+    """Pass ``parts`` on under a progress bar over the bytes of ``paths``, from the second second on.
+
+    A log file gets a line every ten seconds.
+    """
     interval = 0.1 if sys.stderr.isatty() else 10
-    return iter(tqdm(rows, what, total, unit=" rows", mininterval=interval, delay=1))
+    total = sum(Path(path).stat().st_size for path in paths)
+    with tqdm(desc=what, total=total, unit="B", unit_scale=True, mininterval=interval, delay=1) as bar:
+        for part in parts:
+            yield part
+            bar.update(part.num_bytes)
 
 
 def _parse(line: bytes, place: str) -> Row:
@@ -177,8 +205,3 @@ def _strings(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _strings(inner)
-
-
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,8 +24,8 @@ OUTPUTS = (
     *(f"train_{kind}_document.{end}" for kind in ("text", "label") for end in ("bin", "idx")),
     *("train_rows.jsonl", "train.parquet", "tokenizer", REJECTED, MANIFEST),
 )
-MOVING = ".export.moving"
-"""While files are moved: the names of all that an export may have left, so that a kill doesn't orphan them."""
+LOCK, MOVING = ".export.lock", ".export.moving"
+"""``MOVING`` holds, while files are moved, the names of all that an export may have left: a kill orphans none."""
 
 
 def check_folder(output_dir: Path, inputs: Sequence[str]) -> None:
@@ -65,32 +65,50 @@ def staged(output_dir: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder can't be made, or another export is writing there.
     """
+    is_new = not output_dir.exists()
     make_folder("output_dir", output_dir)
-    with (output_dir / ".export.lock").open("w") as lock:
+    try:
+        with _locked(output_dir):
+            stage = output_dir / ".export.partial"
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir()
+            try:
+                yield stage
+                _publish(stage, output_dir)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+    except BaseException:
+        if is_new:
+            (output_dir / LOCK).unlink(missing_ok=True)
+            output_dir.rmdir()
+        raise
+
+
+@contextmanager
+def _locked(output_dir: Path) -> Iterator[None]:
+    with (output_dir / LOCK).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"output_dir={output_dir}: another export is writing there; wait, or choose another"
             ) from None
-        stage = output_dir / ".export.partial"
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir()
-        try:
-            yield stage
-            _publish(stage, output_dir)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        yield
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """``{relative name: {"bytes", "sha256"}}`` of every file under ``folder``, sorted."""
-    described = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        described[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": digest}
-    return described
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
+        for path in files
+    }
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path, line, message):
         ("vocab_size=2000", "vocab_size=2000: must be a multiple of 64"),
         ("batch_rows=0", "batch_rows=0: must be at least 1"),
         ("tokenizer=/nowhere", "tokenizer=/nowhere: no tokenizer.json there"),
-        ("num_threads=two", "num_threads=two: Input should be a valid integer"),
+        ("num_workers=two", "num_workers=two: Input should be a valid integer"),
         ("input=/nowhere.jsonl", "input=/nowhere.jsonl: no such file"),
     ],
 )
@@ -85,6 +85,42 @@ def test_bad_values_are_refused_before_anything_is_written(tmp_path, override, m
     with pytest.raises(InputError, match=f"^{message}"):
         main(compose("export", [f"input={path}", f"output_dir={tmp_path / 'out'}", override]))
     assert not (tmp_path / "out").exists()
+
+
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path):
+    rows = [*example_rows(40), row(1, [user("<|im_end|>"), assistant("no")])]
+    one = export(tmp_path / "one", rows, "format=[indexed,parquet]")
+    tokenizer, batches = f"tokenizer={one}/tokenizer", "batch_rows=7"
+    three = export(tmp_path / "three", rows, "format=[indexed,parquet]", tokenizer, "num_workers=3", batches)
+    alone = export(tmp_path / "alone", rows, "format=[indexed,parquet]", tokenizer, "num_workers=1", batches)
+    for path in sorted(
+        path for path in alone.rglob("*") if path.is_file() and path.name != "train_manifest.json"
+    ):
+        name = path.relative_to(alone)
+        found = (three / name).read_bytes().replace(b"three/data", b"alone/data")
+        assert found == path.read_bytes(), name
+        if name.name != "train.parquet":  # its row groups are the batches
+            assert (one / name).read_bytes().replace(b"one/data", b"alone/data") == path.read_bytes(), name
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_row_found_malformed_while_others_are_written_leaves_nothing(tmp_path, num_workers):
+    """With a tokenizer given there is one pass: what was written before is gone, an earlier export is whole."""
+    folder = export(tmp_path, example_rows(3))
+    path = tmp_path / "bad.jsonl"
+    path.write_text("\n".join([GOOD] * 20 + ["[]"]) + "\n", encoding="utf-8")
+    settings = [
+        f"input={path}",
+        f"tokenizer={folder}/tokenizer",
+        f"num_workers={num_workers}",
+        "batch_rows=4",
+    ]
+    with pytest.raises(InputError, match=f"^input={path}:21: not a JSON object; delete the line"):
+        main(compose("export", [*settings, f"output_dir={tmp_path / 'new'}"]))
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match=f"^input={path}:21: not a JSON object; delete the line"):
+        main(compose("export", [*settings, f"output_dir={folder}"]))
+    check_whole(folder, len(example_rows(3)))
 
 
 def test_empty_input_is_refused(tmp_path):

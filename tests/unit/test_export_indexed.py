@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from export_rows import conversations, example_rows, export
-from megatron.core.datasets.indexed_dataset import IndexedDataset
+from megatron.core.datasets.indexed_dataset import IndexedDataset, IndexedDatasetBuilder
 from transformers import AutoTokenizer
 
 # What the assistant writes in each of export_rows.conversations(), turn by turn.
@@ -104,6 +105,17 @@ def test_rows_and_manifest_count_what_is_there(exported, tokenizer, pair):
     assert manifest["tokenizer"]["vocab_size"] == len(tokenizer)
     for name, entry in manifest["files"].items():
         assert (exported / name).stat().st_size == entry["bytes"]
+
+
+def test_files_are_those_of_megatrons_builder(exported, pair, tmp_path):
+    for kind, documents in zip(("text", "label"), pair, strict=True):
+        builder = IndexedDatasetBuilder(str(tmp_path / f"{kind}.bin"), dtype=np.int32)
+        for document in documents:
+            builder.add_document(torch.from_numpy(document.copy()), [len(document)])
+        builder.finalize(str(tmp_path / f"{kind}.idx"))
+        for end in ("bin", "idx"):
+            ours = (exported / f"train_{kind}_document.{end}").read_bytes()
+            assert ours == (tmp_path / f"{kind}.{end}").read_bytes(), (kind, end)
 
 
 def _learned(tokenizer, labels: np.ndarray) -> list[str]:
