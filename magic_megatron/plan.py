@@ -145,7 +145,7 @@ def _print(config: PlanConfig, work: Workload, result: SearchResult) -> None:
     num_refused = sum(len(messages) for messages in result.refused.values())
     print(table.headline(work, config.cluster, config.nodes))
     print(
-        f"\n{len(result.fitting)} ways fit, {len(result.over)} need too much memory, {num_refused} break a rule"
+        f"\n{len(result.fitting)} fit, {len(result.over)} need too much memory, {num_refused} break a rule"
         + (f"; the first {config.top}:\n" if len(result.fitting) > config.top else ":\n")
     )
     if result.fitting:

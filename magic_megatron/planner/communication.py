@@ -55,7 +55,7 @@ def tensor_exchange(work: Workload, place: Placement, cluster: ClusterConfig) ->
     an all-reduce each, of twice the volume. Experts (etp=1) take the split sequence as it is.
     """
     tp = place.parallel.tp
-    ring = group(cluster, tp, stride=1)
+    ring = group(cluster, place, "tp")
     blocks = 1 if work.model.is_moe else 2
     unit = work.itemsize * work.model.hidden_size * place.tokens(work) * (tp - 1) / tp
     waited = 2 * blocks * unit
@@ -67,7 +67,7 @@ def tensor_exchange(work: Workload, place: Placement, cluster: ClusterConfig) ->
 def context_exchange(work: Workload, place: Placement, cluster: ClusterConfig) -> Exchange:
     """Keys and values go round the ring; in backward they do again, and their gradients with them."""
     parallel, model = place.parallel, work.model
-    ring = group(cluster, parallel.cp, stride=parallel.tp)
+    ring = group(cluster, place, "cp")
     keys = 2 * model.num_key_value_heads * model.head_dim / parallel.tp
     sent = work.itemsize * keys * place.tokens(work) * (parallel.cp - 1)
     return Exchange("cp", ring.link, sent, 2 * sent, sent / ring.hop, 2 * sent / ring.hop, hides=True)
@@ -76,7 +76,7 @@ def context_exchange(work: Workload, place: Placement, cluster: ClusterConfig) -
 def expert_exchange(work: Workload, place: Placement, cluster: ClusterConfig) -> Exchange:
     """Every token to its k experts and back, all-to-all; loads are taken to be even."""
     ep = place.parallel.ep
-    ring = group(cluster, ep, stride=place.parallel.etp)
+    ring = group(cluster, place, "ep")
     slots = work.model.num_experts_per_tok * place.own_tokens(work)
     sent = 2 * work.itemsize * work.model.hidden_size * slots * (ep - 1) / ep
     seconds = ring.exchange_time(cluster, sent)
@@ -86,7 +86,7 @@ def expert_exchange(work: Workload, place: Placement, cluster: ClusterConfig) ->
 def stage_exchange(work: Workload, place: Placement, cluster: ClusterConfig) -> Exchange:
     """The residual stream to the next stage, its gradient back; once a micro-batch, not once a layer."""
     pp = place.parallel.pp
-    hop = group(cluster, pp, stride=place.world_size // pp)
+    hop = group(cluster, place, "pp")
     sent = work.itemsize * work.model.hidden_size * place.own_tokens(work) if pp > 1 else 0.0
     return Exchange("pp", hop.link, sent, sent, sent / hop.hop, sent / hop.hop, hides=False)
 
@@ -98,8 +98,8 @@ def replica_traffic(work: Workload, place: Placement, cluster: ClusterConfig) ->
         (stage_parameters(work.model, work.vocab_size, parallel, place.dp, s) for s in (0, parallel.pp - 1)),
         key=lambda part: part.shared_buffer,
     )
-    shared = group(cluster, place.shared_replicas, stride=parallel.tp)
-    experts = group(cluster, place.expert_replicas, stride=parallel.etp * parallel.ep)
+    shared = group(cluster, place, "replicas")
+    experts = group(cluster, place, "expert_replicas")
     sent = (
         held.shared_buffer * (shared.size - 1) / shared.size,
         held.experts_buffer * (experts.size - 1) / experts.size,

@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from magic_megatron.config.cluster import ClusterConfig
+from magic_megatron.planner.workload import Placement
 
 Link = Literal["node", "network"]
+Kind = Literal["tp", "cp", "pp", "ep", "replicas", "expert_replicas"]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Ranks that communicate: ``size`` of them, ``stride`` ranks apart.
+    """Ranks that communicate.
 
     Attributes:
+        size: how many.
+        stride: distance from one to the next; the first group of a kind is ``range(0, size * stride, stride)``.
         link: the slowest one between two of them.
         rate: bytes a second that one rank sends in a ring of them, all like groups of a node at work.
         hop: bytes a second from one rank to the next over the slowest link.
@@ -27,6 +31,7 @@ class Group:
     """
 
     size: int
+    stride: int
     link: Link
     rate: float
     hop: float
@@ -44,16 +49,33 @@ class Group:
         )
 
 
-def group(cluster: ClusterConfig, size: int, stride: int) -> Group:
-    """A process group on ``cluster``.
+def group(cluster: ClusterConfig, place: Placement, kind: Kind) -> Group:
+    """A process group of ``place`` on ``cluster``.
 
     A ring over several nodes leaves each node once for all its members there, so these share their network cards.
+
+    Args:
+        kind: of parallelism; ``replicas`` are the ranks with the same weights (data and context parallel),
+            ``expert_replicas`` those with the same experts.
     """
+    size, stride = _size_and_stride(place)[kind]
     gpus = cluster.gpus_per_node
     inside = cluster.intra_node_gb_per_s * 1e9 * cluster.link_efficiency
     outside = cluster.inter_node_gb_per_s * 1e9 * cluster.link_efficiency
     if size == 1 or gpus % (size * stride) == 0:
-        return Group(size, "node", inside, inside, members_per_node=size)
+        return Group(size, stride, "node", inside, inside, members_per_node=size)
     members = max(1, min(size, gpus // stride))
     rate = outside if members == 1 else min(inside, outside * members)
-    return Group(size, "network", rate, outside, members)
+    return Group(size, stride, "network", rate, outside, members)
+
+
+def _size_and_stride(place: Placement) -> dict[Kind, tuple[int, int]]:
+    parallel = place.parallel
+    return {
+        "tp": (parallel.tp, 1),
+        "cp": (parallel.cp, parallel.tp),
+        "replicas": (place.shared_replicas, parallel.tp),
+        "pp": (parallel.pp, place.world_size // parallel.pp),
+        "ep": (parallel.ep, parallel.etp),
+        "expert_replicas": (place.expert_replicas, parallel.etp * parallel.ep),
+    }

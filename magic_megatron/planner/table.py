@@ -45,19 +45,20 @@ def ranking(found: list[Candidate], top: int) -> str:
 
 
 def misses(result: SearchResult) -> str:
-    """Why the others don't fit, grouped by the largest term of their memory, or by the rule that they break."""
+    """Why the others don't fit, by the largest term of their memory or the rule they break, with one of each."""
     lines = []
     by_term: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in result.over:
         by_term[candidate.memory.largest].append(candidate)
     for term, group in sorted(by_term.items(), key=lambda item: -len(item[1])):
-        near, far = group[0], group[-1]
+        near, most = group[0], _over(group[-1])
         lines.append(
-            f"{len(group)} need too much memory, {term} most: {_over(near)} to {_over(far)} GiB too much, the"
-            f" nearest {_name(near.place)} with {getattr(near.memory, term) / _GIB:.1f} GiB of {term}"
+            f"{len(group)} × too much memory, {term} the largest part: {_over(near)} GiB too much at"
+            f" {_name(near.place)}, with {getattr(near.memory, term) / _GIB:.1f} GiB of {term}"
+            + (f"; up to {most} GiB too much" if len(group) > 1 else "")
         )
     for messages in sorted(result.refused.values(), key=len, reverse=True):
-        lines.append(f"{len(messages)} break a rule, such as {messages[0]}")
+        lines.append(f"{len(messages)} × {messages[0]}")
     return "\n".join(f"- {line}" for line in lines)
 
 
