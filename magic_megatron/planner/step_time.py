@@ -93,6 +93,7 @@ def estimate_step(work: Workload, place: Placement, cluster: ClusterConfig) -> S
     tokens = work.global_batch_size * work.sequence_length
     rows = tokens / work.row_length
     computed = rows * flops.train_flops(work.model, [work.row_length], work.vocab_size)
+    sent = (*_traffic(exchanges, layers, microbatches, place.recompute), reduced, gathered)
     return StepEstimate(
         seconds=seconds,
         bubble=(pp - 1) * body.total / pipeline,
@@ -100,7 +101,7 @@ def estimate_step(work: Workload, place: Placement, cluster: ClusterConfig) -> S
         update=update,
         mfu=computed / (seconds * place.world_size * cluster.peak_tflops * 1e12),
         tokens_per_s=tokens / seconds / place.world_size,
-        traffic=(*_traffic(exchanges, layers, microbatches, place.recompute), reduced, gathered),
+        traffic=tuple(traffic for traffic in sent if traffic.sent),
     )
 
 
@@ -192,8 +193,7 @@ def _traffic(
         forwards = 2 if recompute == "full" and exchange.kind != "pp" else 1
         sent = times * (forwards * exchange.sent_forward + exchange.sent_backward)
         seconds = times * (forwards * exchange.forward + exchange.backward)
-        if sent:
-            found.append(Traffic(exchange.kind, operations[exchange.kind], exchange.link, sent, seconds))
+        found.append(Traffic(exchange.kind, operations[exchange.kind], exchange.link, sent, seconds))
     return tuple(found)
 
 
