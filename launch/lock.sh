@@ -10,3 +10,5 @@ common=(--python-version 3.12 --python-platform x86_64-manylinux_2_35 --generate
 "$uv" pip compile pyproject.toml --extra rehearsal --extra dev --extra bench \
   --override docker/overrides-rehearsal.txt "${common[@]}" -o docker/constraints-rehearsal.txt "$@"
 "$uv" pip compile pyproject.toml --extra gpu "${common[@]}" -o docker/constraints-gpu.txt "$@"
+"$uv" pip compile docker/source-builds.in --constraint docker/constraints-gpu.txt "${common[@]}" \
+  -o docker/constraints-source-builds.txt "$@"
