@@ -11,24 +11,14 @@ from numpy.typing import NDArray
 
 from magic_megatron.config.model import ModelConfig
 from magic_megatron.data.mixture import IntArray
+from magic_megatron.planner.flops import attention_flops, linear_flops, output_flops
 
 FloatArray = NDArray[np.float64]
 
 
 def attention_weight(model: ModelConfig, vocab_size: int) -> float:
-    """Attention's FLOPs for a row of n tokens, as a multiple of n² and of the linear layers' FLOPs for one token.
-
-    Linear layers take 2 FLOPs for each weight that a token meets; causal attention takes 4 for each of n²/2 pairs,
-    head and channel (scores and weighted values). The backward pass doubles both.
-    """
-    h, heads = model.hidden_size, model.num_attention_heads * model.head_dim
-    projections = 2 * h * heads + 2 * h * model.num_key_value_heads * model.head_dim
-    if model.is_moe:
-        feed_forward = h * (3 * model.num_experts_per_tok * model.moe_intermediate_size + model.num_experts)
-    else:
-        feed_forward = 3 * h * model.intermediate_size
-    linear = 2 * (model.num_hidden_layers * (projections + feed_forward) + h * vocab_size)
-    return model.num_hidden_layers * 2 * heads / linear
+    """Attention's FLOPs for a row of n tokens, as a multiple of n² and of the linear layers' FLOPs for one token."""
+    return attention_flops(model, 1.0) / (linear_flops(model) + output_flops(model, vocab_size))
 
 
 def share_out(costs: FloatArray, num_shares: int) -> IntArray:
