@@ -52,7 +52,7 @@ def submit(cluster, folder, *overrides):
     return cluster.run(*sbatch, cwd=ROOT, NUM_PROCESSES="1")
 
 
-def wait_for(cluster, folder, job, condition, timeout=180):
+def wait_for(cluster, folder, job, condition, timeout=400):
     """Until ``condition()`` holds, while the job hasn't ended."""
     deadline = time.monotonic() + timeout
     while not condition():
