@@ -46,7 +46,7 @@ check_number MASTER_PORT 1
 if (( NUM_NODES == 1 )); then
   rendezvous=(--standalone)
 else
-  [[ -n ${MASTER_ADDR:-} ]] || refuse "MASTER_ADDR: missing; NUM_NODES=$NUM_NODES need the host name of node 0"
+  [[ -n ${MASTER_ADDR:-} ]] || refuse "MASTER_ADDR: missing; NUM_NODES=$NUM_NODES needs the host name of node 0"
   rendezvous=(--nnodes "$NUM_NODES" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR" --master-port "$MASTER_PORT")
 fi
 

@@ -101,7 +101,7 @@ def test_the_rank_that_fails_tells_why_in_its_log_and_on_the_terminal(export_fol
         (
             {"NUM_NODES": "2"},
             ["output_dir=RUN"],
-            "sft: MASTER_ADDR: missing; NUM_NODES=2 need the host name of node 0",
+            "sft: MASTER_ADDR: missing; NUM_NODES=2 needs the host name of node 0",
         ),
         ({"MAGIC_VENV": "/nowhere"}, ["output_dir=RUN"], "sft: MAGIC_VENV=/nowhere: no Python environment"),
     ],
@@ -113,6 +113,24 @@ def test_settings_that_cannot_be_meant_are_refused(settings, arguments, message,
     assert errors.startswith(message)
     assert errors.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({}, [], "sft.sbatch: output_dir: missing; give it as output_dir=VALUE"),
+        ({"CONTAINER": "docker"}, ["output_dir=RUN"], "sft.sbatch: CONTAINER=docker: no such way to run"),
+        ({"CONTAINER": "pyxis"}, ["output_dir=RUN"], "sft.sbatch: IMAGE: missing; CONTAINER=pyxis needs one"),
+    ],
+)
+def test_the_slurm_job_refuses_before_it_starts_anything(settings, arguments, message, tmp_path):
+    script = ["bash", str(ROOT / "launch/slurm/sft.sbatch"), *arguments]
+    done = subprocess.run(
+        script, env=os.environ | settings, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
 
 
 def test_help_names_every_setting():
