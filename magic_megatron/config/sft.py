@@ -53,6 +53,7 @@ class TrainConfig:
     seed: int
     save_interval: int
     keep_checkpoints: int
+    async_save: bool
     routing_interval: int
     recompute: Literal["none", "full"]
 

@@ -130,9 +130,7 @@ class CheckpointReader:
         stored = metadata.state_dict_metadata.items()
         self._tensors = {key: value for key, value in stored if isinstance(value, TensorStorageMetadata)}
         self._by_layer = {
-            key: _chunks_by_layer(value)
-            for key, value in self._tensors.items()
-            if key.startswith("decoder.layers.")
+            key: _chunks_by_layer(value) for key, value in self._tensors.items() if "decoder.layers." in key
         }
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -181,7 +179,8 @@ class CheckpointReader:
             raise InputError(f"{self.label}: a shard is damaged ({error}); give another") from error
 
     def _stored_key(self, key: str) -> str:
-        for candidate in (key, _SYNONYMS.get(key)):
+        synonyms = (key.replace(name, other) for name, other in _SYNONYMS.items() if key.endswith(name))
+        for candidate in (key, *synonyms):
             if candidate in self._tensors:
                 return candidate
         raise InputError(f"{self.label}: no weight {key} in it; choose the model that it was trained as")

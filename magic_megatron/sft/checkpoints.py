@@ -1,51 +1,64 @@
-"""Checkpoints of a run: megatron's sharded format, written aside, renamed when whole, the last few kept.
+"""Checkpoints of a run: Megatron-Core's sharded format; which are there, which is whole, and going on from it.
 
-``output_dir/checkpoints/step_0000100/`` is complete because it has that name: it is written as
-``.step_0000100.partial`` and renamed when every rank is done. Beside the shards lie ``recipe.yaml``,
-``trainer.json``, ``integrity`` hashes of all shards, and the tokenizer.
+``output_dir/checkpoints/step_0000100/`` is complete because it has that name: ``saving`` writes it as
+``.step_0000100.partial`` and renames it when every rank is done. Beside the shards lie ``recipe.yaml``,
+``trainer.json``, the tokenizer, and ``integrity.json`` with the SHA-256 of all of them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-from megatron.core import dist_checkpointing
-from megatron.core.dist_checkpointing.core import CheckpointingException
-from megatron.core.dist_checkpointing.validation import verify_integrity_manifest
+import yaml
+from megatron.core.dist_checkpointing import ShardedTensor
+from megatron.core.dist_checkpointing.serialization import load_common_state_dict
 from megatron.core.models.gpt import GPTModel
 from megatron.core.optimizer import MegatronOptimizer
 
+from magic_megatron.models.checkpoint_weights import CheckpointReader, Slice
+from magic_megatron.models.weights import weight_shards
 from magic_megatron.moe.router import RouterStatistics
+from magic_megatron.sft.integrity import find_damage
+from magic_megatron.sft.optimizer_state import optimizer_shards, prepare_state
 from recipes.command import InputError
 
 _FOLDER = re.compile(r"step_(\d{7,})")
-# The one kind of optimizer state that every layout can read.
-_METADATA = {"distrib_optim_sharding_type": "fully_reshardable"}
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a run goes on from. ``model`` is the chunk without its wrappers."""
+    """All that a run goes on from. ``model`` is the chunk without its wrappers.
+
+    There is no random state among it: nothing is drawn at random after the weights, dropout is 0, and the order
+    of the data is a function of the step.
+    """
 
     model: GPTModel
     optimizer: MegatronOptimizer
     router: RouterStatistics | None
 
-    def sharded(self, *, is_loading: bool) -> dict[str, Any]:
-        model = self.model.sharded_state_dict()
-        state = {
-            "model": model,
-            "optimizer": self.optimizer.sharded_state_dict(model, is_loading=is_loading, metadata=_METADATA),
-        }
-        if self.router is not None and not is_loading:
+    def sharded(self, step: int) -> dict[str, Any]:
+        """Everything to save after ``step`` steps; before the first one the optimizer has no state."""
+        optimizer = list(optimizer_shards(self.model, self.optimizer)) if step else []
+        state = {"model": self.model.sharded_state_dict(), "optimizer": optimizer}
+        if self.router is not None:
             state["router"] = self.router.state_dict()
         return state
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """What a checkpoint says of the run that wrote it."""
+
+    recipe: dict[str, Any]
+    trainer: dict[str, Any]
 
 
 def complete_checkpoints(output_dir: Path) -> list[Path]:
@@ -63,45 +76,87 @@ def step_of(checkpoint: Path) -> int:
     return int(match.group(1))
 
 
-def save(
-    state: TrainingState, output_dir: Path, step: int, trainer: dict[str, Any], tokenizer: Path, keep: int
-) -> Path:
-    """Write the checkpoint of ``step``; older ones beyond the newest ``keep`` go afterwards. Collective."""
-    final = output_dir / "checkpoints" / f"step_{step:07d}"
-    partial = final.with_name(f".{final.name}.partial")
-    is_main = dist.get_rank() == 0
-    if is_main:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    dist.barrier()
-    dist_checkpointing.save(state.sharded(is_loading=False), str(partial), verify_integrity=True)
-    if is_main:
-        (partial / "trainer.json").write_text(json.dumps(trainer, indent=1))
-        shutil.copy(output_dir / "recipe.yaml", partial / "recipe.yaml")
-        shutil.copytree(tokenizer, partial / "tokenizer")
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-        for old in complete_checkpoints(output_dir)[:-keep]:
-            shutil.rmtree(old)
-    dist.barrier()
-    return final
+def newest_record(output_dir: Path) -> tuple[Path, CheckpointRecord] | None:
+    """The newest checkpoint whose own account can be read; ``None`` if there is no checkpoint at all.
+
+    Raises:
+        InputError: none of those that are there can be read.
+    """
+    damage = {}
+    for checkpoint in reversed(complete_checkpoints(output_dir)):
+        try:
+            recipe = yaml.safe_load((checkpoint / "recipe.yaml").read_text())
+            trainer = json.loads((checkpoint / "trainer.json").read_text())
+            return checkpoint, CheckpointRecord(dict(recipe), dict(trainer))
+        except OSError as error:
+            damage[checkpoint] = f"{Path(error.filename).name}: {error.strerror}"
+        except (ValueError, TypeError, yaml.YAMLError) as error:
+            damage[checkpoint] = " ".join(str(error).split())
+    if damage:
+        raise _none_is_whole(output_dir, damage)
+    return None
+
+
+def newest_whole(output_dir: Path) -> Path:
+    """The newest checkpoint of a run that has some, all of whose files are as they were written. Collective.
+
+    Those that are damaged are named and set aside as ``step_0000100.damaged``.
+
+    Raises:
+        InputError: none is whole; they are left as they are.
+    """
+    listed = [complete_checkpoints(output_dir)]
+    dist.broadcast_object_list(listed, src=0)
+    damage: dict[Path, str] = {}
+    for checkpoint in reversed(listed[0]):
+        found = find_damage(checkpoint)
+        if found is None:
+            if dist.get_rank() == 0:
+                _set_aside(damage, checkpoint)
+            return checkpoint
+        damage[checkpoint] = found
+    raise _none_is_whole(output_dir, damage)
 
 
 def load(state: TrainingState, checkpoint: Path) -> None:
-    """Restore ``state`` from ``checkpoint``, in whatever layout it was written.
+    """Restore ``state`` from ``checkpoint``, in whatever layout it was written; each rank reads its own part.
 
     Raises:
-        InputError: a shard is missing, truncated or changed.
+        InputError: it is of another model.
     """
-    try:
-        verify_integrity_manifest(str(checkpoint))
-    except CheckpointingException as error:
-        raise InputError(
-            f"resume=auto: checkpoint {checkpoint} is damaged ({error});"
-            " remove that folder to go on from the one before"
-        ) from error
-    loaded = dist_checkpointing.load(state.sharded(is_loading=True), str(checkpoint))
-    state.model.load_state_dict(loaded["model"])
-    state.optimizer.load_state_dict(loaded["optimizer"])
+    reader = CheckpointReader(checkpoint, "checkpoint")
+    reader.fill(_slices(weight_shards(state.model)))
+    if step_of(checkpoint):
+        prepare_state(state.optimizer, step_of(checkpoint))
+        reader.fill(_slices(optimizer_shards(state.model, state.optimizer)))
+    else:
+        state.optimizer.reload_model_params()
     if state.router is not None:
-        state.router.load_state_dict(loaded["router"])
+        state.router.load_state_dict(load_common_state_dict(checkpoint)["router"])
+
+
+def _slices(shards: Iterable[ShardedTensor]) -> Iterator[Slice]:
+    return (Slice(shard.key, shard.global_shape, shard.global_offset, shard.data) for shard in shards)
+
+
+def _set_aside(damage: dict[Path, str], used: Path) -> None:
+    for checkpoint, found in damage.items():
+        aside = checkpoint.with_name(f"{checkpoint.name}.damaged")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = checkpoint.with_name(f"{checkpoint.name}.damaged{number}")
+        checkpoint.rename(aside)
+        print(
+            f"warning: checkpoint {checkpoint} is damaged ({found}); set aside as {aside.name}, going on from"
+            f" {used.name}",
+            file=sys.stderr,
+        )
+
+
+def _none_is_whole(output_dir: Path, damage: dict[Path, str]) -> InputError:
+    listed = ", ".join(f"{path.name} ({found})" for path, found in damage.items())
+    return InputError(
+        f"output_dir={output_dir}: no checkpoint of the run there is whole: {listed}; copy one back, or start anew"
+        " in another output_dir"
+    )

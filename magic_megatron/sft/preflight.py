@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any
 
 import yaml
 
-from magic_megatron.config.layout import ParallelConfig, check_model_fits, data_parallel_size
-from magic_megatron.config.model import ModelConfig
+from magic_megatron.config.layout import check_model_fits, data_parallel_size
 from magic_megatron.config.sft import SftConfig, check_batch, check_values
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer
 from magic_megatron.models.checkpoint_weights import CheckpointReader
 from magic_megatron.models.gpt import vocabulary_size
-from magic_megatron.sft.checkpoints import complete_checkpoints, step_of
+from magic_megatron.sft.checkpoints import newest_record, step_of
 from recipes.command import InputError
 
 # What a resumed run must share with the run it goes on from; the rest (layout, saving, logging) may change.
@@ -118,42 +116,29 @@ def _num_steps(config: SftConfig, dataset: PackedDataset) -> int:
 
 def _checkpoint_to_resume(config: SftConfig, num_steps: int, data_sha256: str) -> Path | None:
     folder = Path(config.output_dir)
-    checkpoints = complete_checkpoints(folder)
-    if not checkpoints:
+    newest = newest_record(folder)
+    if newest is None:
         return None
+    checkpoint, record = newest
     if config.resume == "never":
         raise InputError(
-            f"resume=never: output_dir={folder} already holds {checkpoints[-1].name}; give another output_dir,"
+            f"resume=never: output_dir={folder} already holds {checkpoint.name}; give another output_dir,"
             " or resume=auto to go on from it"
         )
-    before = yaml.safe_load((checkpoints[-1] / "recipe.yaml").read_text())
     now = dataclasses.asdict(config)
     for key in _FIXED:
-        _check_same(key, _lookup(before, key), _lookup(now, key), folder)
-    parallel = ParallelConfig(**before["parallel"])
-    if _has_expert_optimizer(config.model, parallel) != _has_expert_optimizer(config.model, config.parallel):
+        _check_same(key, _lookup(record.recipe, key), _lookup(now, key), folder)
+    if num_steps < step_of(checkpoint):
         raise InputError(
-            f"parallel.ep={config.parallel.ep} parallel.tp={config.parallel.tp}: the run in output_dir={folder} has"
-            f" parallel.ep={parallel.ep} parallel.tp={parallel.tp}, and megatron-core moves no optimizer state between"
-            " a layout that splits experts apart from the rest and one that doesn't; give those again, or another"
-            f" output_dir with init_from={checkpoints[-1]}"
-        )
-    if num_steps < step_of(checkpoints[-1]):
-        raise InputError(
-            f"train.num_steps={num_steps}: the run in output_dir={folder} has done {step_of(checkpoints[-1])} steps;"
+            f"train.num_steps={num_steps}: the run in output_dir={folder} has done {step_of(checkpoint)} steps;"
             " give at least that many, or another output_dir"
         )
-    if json.loads((checkpoints[-1] / "trainer.json").read_text())["data_sha256"] != data_sha256:
+    if record.trainer.get("data_sha256") != data_sha256:
         raise InputError(
             f"data.path={config.data.path}: not the data that output_dir={folder} was trained on so far; give the"
             " former path, or another output_dir"
         )
-    return checkpoints[-1]
-
-
-def _has_expert_optimizer(model: ModelConfig, parallel: ParallelConfig) -> bool:
-    """Megatron-Core gives the experts an optimizer of their own where their ranks differ from the others'."""
-    return model.is_moe and (parallel.ep > 1 or parallel.tp != parallel.etp)
+    return checkpoint
 
 
 def _check_same(key: str, before: Any, now: Any, folder: Path) -> None:
@@ -179,9 +164,10 @@ def _check_writable(folder: Path) -> None:
     while not parent.exists():
         parent = parent.parent
     try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
+        with tempfile.TemporaryFile(dir=parent) as file:
+            file.write(bytes(1 << 20))
     except OSError as error:
         raise InputError(
-            f"output_dir={folder}: {parent} is not a folder that can be written ({error.strerror}); choose another one"
+            f"output_dir={folder}: {parent} is not a folder that can be written ({error.strerror}); choose another one,"
+            " or make room"
         ) from None

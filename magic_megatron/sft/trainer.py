@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import math
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -40,9 +42,11 @@ from magic_megatron.moe.router import BatchSize, RouterStatistics, use_balanced_
 from magic_megatron.moe.tally import RouterMetrics
 from magic_megatron.platform.specs import decoder_block_spec
 from magic_megatron.sft import checkpoints
+from magic_megatron.sft.bad_batch import write_bad_batch
 from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
+from magic_megatron.sft.saving import CheckpointWriter, no_room, on_main
 from magic_megatron.sft.step import ForwardBackward
 from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status
 from recipes.command import InputError
@@ -59,6 +63,7 @@ def train(plan: RunPlan) -> None:
         model_parallel(config.parallel, config.seed),
         _folder_lock(Path(config.output_dir), is_main),
     ):
+        plan = _from_whole_checkpoint(plan)
         if is_main:
             write_recipe(config)
             shutil.copytree(plan.tokenizer, Path(config.output_dir) / "tokenizer", dirs_exist_ok=True)
@@ -85,7 +90,15 @@ class Trainer:
         self.router = _router_statistics(plan, self.ddp)
         self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
-        self.last_saved = plan.first_step if plan.checkpoint is not None else None
+        self.output_dir = Path(self.config.output_dir)
+        self.writer = CheckpointWriter(
+            self.output_dir,
+            plan.tokenizer,
+            keep=self.config.train.keep_checkpoints,
+            in_background=self.config.train.async_save,
+        )
+        self.losses: deque[float] = deque(maxlen=10)
+        self.log_error: OSError | None = None
         if plan.checkpoint is not None:
             checkpoints.load(self.state, plan.checkpoint)
         self.scheduler = _build_scheduler(self.config, self.optimizer, plan.num_steps)
@@ -110,36 +123,64 @@ class Trainer:
         if self.plan.checkpoint is None:
             self._save()
         while self.step < self.plan.num_steps:
-            if self._is_told_to_stop():
+            if signal_number := self._agree():
+                self._stop(signal.Signals(signal_number))
                 return
             metrics, routing = self._train_step()
-            log.step(metrics)
+            self._log(log.step, metrics)
             if routing is not None:
-                log.routing(routing)
+                self._log(log.routing, routing)
             if self.step % self.config.train.save_interval == 0 or self.step == self.plan.num_steps:
                 self._save()
+        self._agree()
+        self.writer.finish()
         self._tell("finished")
 
-    def _is_told_to_stop(self) -> bool:
-        """Whether a signal reached any rank; then the run is saved."""
-        number = torch.tensor(self.stop.signal_number, device=torch.cuda.current_device())
-        dist.all_reduce(number, op=dist.ReduceOp.MAX)
-        if not number.item():
-            return False
-        if self.step != self.last_saved:
-            self._save()
+    def _agree(self) -> int:
+        """Between two steps, in one all-reduce: the signal that reached any rank, and how their writing goes.
+
+        A checkpoint that all ranks have written is made complete.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        flags = [self.stop.signal_number, self.writer.is_busy, self.log_error is not None]
+        agreed = torch.tensor(flags, dtype=torch.int64, device=torch.cuda.current_device())
+        dist.all_reduce(agreed, op=dist.ReduceOp.MAX)
+        number, is_busy, cannot_log = agreed.tolist()
+        if cannot_log:
+            self._raise_log_error()
+        if not is_busy:
+            self.writer.finish()
+        return int(number)
+
+    def _stop(self, number: signal.Signals) -> None:
+        self._save()
+        self.writer.finish()
         self._tell("stopped")
         if dist.get_rank() == 0:
             print(
-                f"stopped by {signal.Signals(int(number)).name} and saved after step {self.step} of"
+                f"stopped by {number.name} and saved after step {self.step} of"
                 f" {self.plan.num_steps}; the same command goes on from there",
                 file=sys.stderr,
             )
-        return True
+
+    def _log(self, write: Callable[[dict[str, Any]], None], line: dict[str, Any]) -> None:
+        """Rank 0 alone writes; what goes wrong there is told to all before the next step."""
+        try:
+            write(line)
+        except OSError as error:
+            self.log_error = error
+
+    def _raise_log_error(self) -> NoReturn:
+        self.writer.finish()
+        errors = [self.log_error]
+        dist.broadcast_object_list(errors, src=0)
+        assert errors[0] is not None
+        raise no_room(self.output_dir, "metrics.jsonl", errors[0])
 
     def _tell(self, state: Literal["running", "stopped", "finished"]) -> None:
-        if dist.get_rank() == 0:
-            write_status(Path(self.config.output_dir), state, self.step, self.plan.num_steps)
+        on_main(lambda: write_status(self.output_dir, state, self.step, self.plan.num_steps))
 
     def _train_step(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         started = time.perf_counter()
@@ -150,12 +191,10 @@ class Trainer:
         self.ddp.zero_grad_buffer()
         self.optimizer.zero_grad()
         loss = self.forward_backward(batches).item() / max(num_loss_tokens, 1)
-        router = self.router.end_step() if self.router is not None else None
         if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"loss={loss} at step {self.step + 1}: stopped before the update, the last checkpoint is intact;"
-                " try a lower optim.lr or optim.clip_grad"
-            )
+            self._refuse_loss(loss)
+        self.losses.append(loss)
+        router = self.router.end_step() if self.router is not None else None
         updated, grad_norm, _ = self.optimizer.step()
         assert updated, "the optimizer skipped an update without a gradient scaler"
         self.scheduler.step(1)
@@ -211,16 +250,47 @@ class Trainer:
     def _is_routing_due(self, step: int) -> bool:
         return step % self.config.train.routing_interval == 0 or step == self.plan.num_steps
 
-    def _save(self) -> None:
-        checkpoints.save(
-            self.state,
-            Path(self.config.output_dir),
-            self.step,
-            trainer={"step": self.step, "data_sha256": data_digest(self.plan.dataset)},
-            tokenizer=self.plan.tokenizer,
-            keep=self.config.train.keep_checkpoints,
+    def _save(self, *, prune: bool = True) -> None:
+        if self.step in (self.writer.last_step, self.plan.first_step if self.plan.checkpoint else None):
+            return
+        trainer = {"step": self.step, "data_sha256": data_digest(self.plan.dataset)}
+        self.writer.save(self.state, self.step, trainer, prune=prune)
+
+    def _refuse_loss(self, loss: float) -> NoReturn:
+        """Save the state before this step, unless it is spoilt already, and say what the step trained on."""
+        finite = all(bool(torch.isfinite(p).all()) for p in self.ddp.parameters())
+        agreed = torch.tensor(int(finite), device=torch.cuda.current_device())
+        dist.all_reduce(agreed, op=dist.ReduceOp.MIN)
+        if agreed.item():
+            self._save(prune=False)
+        self.writer.finish()
+        size = self.config.train.global_batch_size
+        report = self.output_dir / "bad_batch.json"
+        on_main(
+            lambda: write_bad_batch(
+                report,
+                self.plan.dataset,
+                self.config.data.path,
+                step=self.step + 1,
+                packs=range(self.step * size, (self.step + 1) * size),
+                loss=loss,
+                losses_before=self.losses,
+            )
         )
-        self.last_saved = self.step
+        last = checkpoints.complete_checkpoints(self.output_dir)[-1]
+        raise FloatingPointError(
+            f"loss={loss} at step {self.step + 1}: stopped before the update. {report} names the rows of the step."
+            f" Leave out those that are bad, or lower optim.lr={self.config.optim.lr}, and start in another output_dir"
+            f" with init_from={last}, the weights of step {checkpoints.step_of(last)}, or one before it"
+        )
+
+
+def _from_whole_checkpoint(plan: RunPlan) -> RunPlan:
+    """``plan`` with the newest checkpoint that is found undamaged, where there is one."""
+    if plan.checkpoint is None:
+        return plan
+    checkpoint = checkpoints.newest_whole(Path(plan.config.output_dir))
+    return dataclasses.replace(plan, checkpoint=checkpoint, first_step=checkpoints.step_of(checkpoint))
 
 
 def _core_config(config: SftConfig) -> TransformerConfig:

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
-from commands import must_run, run_module
+from commands import must_run
 from sft_runs import launcher, metrics, run_sft
 
 RECIPE = [
@@ -72,6 +73,37 @@ def _steps_done(run):
     return path.read_text().count("\n") if path.exists() else 0
 
 
+@pytest.mark.slow
+def test_killed_ten_times_at_random_a_run_ends_with_the_same_weights(recipe, uninterrupted, tmp_path):
+    """Whatever it was doing: starting, training, writing a checkpoint of every step, renaming it, loading it."""
+    run, random = tmp_path / "run", Random(7)
+    every_step = [*recipe, "train.save_interval=1", f"output_dir={run}"]
+    command = [*launcher(1), "-m", "magic_megatron.sft", *every_step]
+    for _ in range(10):
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        )
+        started, begun = time.monotonic(), None
+        wait = random.uniform(0, 1.5)
+        while process.poll() is None and (begun is None or time.monotonic() < begun + wait):
+            assert time.monotonic() < started + 240
+            if begun is None and _is_running(run, process.pid):
+                begun = time.monotonic()
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    must_run("magic_megatron.sft", *every_step)
+    assert [line["step"] for line in metrics(run)] == list(range(1, 9))
+    assert losses(run) == losses(uninterrupted)
+    assert shards(run) == shards(uninterrupted)
+    assert not list((run / "checkpoints").glob(".step_*"))
+
+
+def _is_running(run, pid):
+    path = run / "status.json"
+    return path.exists() and json.loads(path.read_text())["pid"] == pid
+
+
 def test_a_run_goes_on_in_another_layout(recipe, uninterrupted, tmp_path):
     """From DP4·EP2 to TP2·PP2·EP2: weights, optimizer state and router statistics are resharded."""
     run_sft(4, {"run": [*recipe, "parallel.ep=2", "train.keep_checkpoints=9"]}, tmp_path)
@@ -98,20 +130,6 @@ def test_a_run_starts_from_weights_that_went_through_hugging_face(recipe, uninte
     found = run_sft(1, runs, tmp_path)
     assert found["direct"][0]["loss"] == found["through_hf"][0]["loss"]
     assert found["direct"][0]["loss"] < losses(uninterrupted)[0]
-
-
-def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(recipe, uninterrupted, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(uninterrupted, run)
-    newest = sorted((run / "checkpoints").glob("step_*"))[-1]
-    shard = max(newest.glob("*.distcp"), key=lambda path: path.stat().st_size)
-    shard.write_bytes(shard.read_bytes()[:-64])
-    done = run_module("magic_megatron.sft", *recipe, f"output_dir={run}")
-    assert done.returncode == 2, done.stderr
-    assert f"resume=auto: checkpoint {newest} is damaged" in done.stderr
-    shutil.rmtree(newest)
-    must_run("magic_megatron.sft", *recipe, f"output_dir={run}")
-    assert losses(run) == losses(uninterrupted)
 
 
 # Processes, override, how the refusal begins.
@@ -142,8 +160,6 @@ REFUSALS = [
     (1, "data.pad_multiple=7", "data.sequence_length=512: must divide by data.pad_multiple=7"),
     (1, "init_from=nowhere", "init_from=nowhere: "),
     (1, "output_dir=/proc/nowhere", "output_dir=/proc/nowhere: /proc is not a folder that can be written"),
-    (2, "parallel.ep=2", "parallel.ep=2 parallel.tp=1: the run in output_dir="),
-    (2, "parallel.tp=2", "parallel.ep=1 parallel.tp=2: the run in output_dir="),
 ]
 
 
@@ -167,11 +183,3 @@ def test_a_finished_run_is_left_as_it_is(recipe, uninterrupted):
     must_run("magic_megatron.sft", *recipe, f"output_dir={uninterrupted}")
     assert shards(uninterrupted) == before
     assert len(metrics(uninterrupted)) == 8
-
-
-def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(recipe, tmp_path):
-    arguments = [*recipe, f"output_dir={tmp_path / 'run'}", "optim.lr=1e30", "optim.clip_grad=0"]
-    done = run_module("magic_megatron.sft", *arguments)
-    assert done.returncode == 1
-    assert "FloatingPointError: loss=" in done.stderr
-    assert (tmp_path / "run/checkpoints/step_0000000").is_dir()
