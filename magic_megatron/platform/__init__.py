@@ -53,7 +53,7 @@ def activate(name: str) -> Platform:
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("platform=cuda: torch finds no CUDA device on this machine; use platform=rehearsal")
     if name == "rehearsal":
-        from magic_megatron.platform import megatron_core, redirection, torch_cuda
+        from magic_megatron.platform import gloo, megatron_core, redirection, torch_cuda
 
-        redirection.install(torch_cuda.REDIRECTIONS + megatron_core.REDIRECTIONS)
+        redirection.install(gloo.REDIRECTIONS + torch_cuda.REDIRECTIONS + megatron_core.REDIRECTIONS)
     return PLATFORMS[name]

