@@ -45,7 +45,7 @@ with warnings.catch_warnings():
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
     from megatron.core.tokenizers import MegatronTokenizer
 
-NUM_ROWS, FULL_ROWS = 2_000, 60_000
+NUM_ROWS, FULL_ROWS = 4_000, 60_000
 NUM_WORKERS, NUM_PAIRS, CHUNK = 2, 3, 32
 VOCAB_SIZE = 4096
 IMPORTS = {
@@ -131,6 +131,7 @@ class Encoder:
 
 def _megatron(tokenizer: str) -> None:
     encoder = Encoder(tokenizer)
+    encoder.start()  # as Megatron-LM does, before the pool: its processes inherit the imports
     builder = IndexedDatasetBuilder("megatron_text_document.bin", dtype=np.int32)
     pool = multiprocessing.get_context("fork").Pool(NUM_WORKERS, initializer=encoder.start)
     with Path("text.jsonl").open(encoding="utf-8") as lines:

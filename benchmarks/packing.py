@@ -41,7 +41,7 @@ from magic_megatron.data.packing import Packing
 from recipes.command import compose, typed
 
 Lengths = NDArray[np.int64]
-NUM_ROWS, SOME_ROWS = 1_000_000, 20_000
+NUM_ROWS, SOME_ROWS, FEW_ROWS = 1_000_000, 100_000, 20_000
 SECONDS = 60.0
 PAD_MULTIPLE = 8
 TRL_BATCH = 1_000
@@ -52,20 +52,23 @@ BATCHES = ((8, 4, 2), (8, 1, 2), (64, 4, 8), (256, 4, 32))
 def main() -> None:
     """Measure and end with a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="the knapsack on 1 M rows too")
+    parser.add_argument("--full", action="store_true", help="batches and knapsack on 1 M rows")
     full = parser.parse_args().full
     print(
         f"ours: magic_megatron.data.packing, numpy {version('numpy')}; baselines: trl {version('trl')} _pack_bfd,"
         " Megatron-LM greedy_knapsack re-implemented; five tasks: " + ", ".join(TASKS)
     )
-    many, some = (_rows_that_fit(number) for number in (NUM_ROWS, SOME_ROWS))
+    many, some, few = (_rows_that_fit(number) for number in (NUM_ROWS, SOME_ROWS, FEW_ROWS))
     print(f"{len(many):,} of {NUM_ROWS:,} rows fit, {many.mean():,.0f} tokens each in the mean")
-    results = [_against("trl_bfd_batches", many, _trl_in_batches), _against("trl_bfd_all", some, _trl)]
+    results = [
+        _against("trl_bfd_batches", many if full else some, _trl_in_batches),
+        _against("trl_bfd_all", few, _trl),
+    ]
     results.append(_against("megatron_knapsack", many if full else some, _knapsack))
     seconds, num_packs = _timed(lambda: _ours(many))
     fill = _fill(many, num_packs)
     print(f"ours, {NUM_ROWS:,} rows: {seconds:.2f} s, {fill:.2%} useful tokens")
-    results.append(_entry("packing/million_rows", seconds, SECONDS, "lower", seconds, SECONDS, "s"))
+    results.append(_entry("packing/million_rows", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s"))
     results.append(_entry("packing/useful_tokens", fill, 0.99, "higher", fill, 1.0, "share of tokens"))
     results += [_balance(*batch, many) for batch in BATCHES]
     print(json.dumps(results))
