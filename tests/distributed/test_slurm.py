@@ -63,6 +63,13 @@ def wait_for(cluster, folder, job, condition, timeout=400):
         time.sleep(0.2)
 
 
+def wait_until_ended(cluster, job, timeout=120):
+    deadline = time.monotonic() + timeout
+    while (state := cluster.job(job)["JobState"]) not in ENDED:
+        assert time.monotonic() < deadline, f"job is {state}\n{cluster.logs()}"
+        time.sleep(0.2)
+
+
 def num_steps_done(run):
     path = run / "metrics.jsonl"
     return path.read_text().count("\n") if path.exists() else 0
@@ -83,8 +90,7 @@ def test_a_job_that_is_signalled_and_requeued_ends_as_an_uninterrupted_run(clust
     wait_for(cluster, tmp_path, job, lambda: num_steps_done(run) >= saved + 2)
     cluster.run("scontrol", "requeue", job)
     wait_for(cluster, tmp_path, job, lambda: num_steps_done(run) >= NUM_STEPS)
-    while cluster.job(job)["JobState"] not in ENDED:
-        time.sleep(0.2)
+    wait_until_ended(cluster, job)
     assert cluster.job(job) | {"JobState": "COMPLETED", "Restarts": "2"} == cluster.job(job)
 
     run_sft(2, {"uninterrupted": recipe}, tmp_path)
@@ -100,8 +106,7 @@ def test_a_job_that_is_signalled_and_requeued_ends_as_an_uninterrupted_run(clust
 
 def test_bad_input_fails_the_job_and_is_told_in_its_output(cluster, recipe, tmp_path):
     job = submit(cluster, tmp_path, *recipe, f"output_dir={tmp_path / 'run'}", "optim.lrr=1")
-    while cluster.job(job)["JobState"] not in ENDED:
-        time.sleep(0.2)
+    wait_until_ended(cluster, job)
     assert cluster.job(job)["JobState"] == "FAILED"
     assert cluster.job(job)["Restarts"] == "0"
     assert "error: optim.lrr=1: unknown key; did you mean optim.lr" in (tmp_path / "job.out").read_text()
