@@ -70,8 +70,14 @@ def train(plan: RunPlan) -> None:
             tell_summary(plan.dataset, Path(config.output_dir))
         dist.barrier()
         trainer = Trainer(plan, stop)
-        with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
-            trainer.run(log)
+        try:
+            with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
+                trainer.run(log)
+        except OSError as error:
+            # On a full disk the log can't be closed either, which must not hide why the run ended.
+            if isinstance(error.__context__, InputError):
+                raise error.__context__ from error
+            raise
 
 
 class Trainer:
