@@ -17,12 +17,13 @@ from recipes.command import InputError
 class DataConfig:
     """Where the indexed pair lies and how its rows are packed.
 
-    ``path`` is the prefix of ``<path>_text_document.{bin,idx}``. ``pad_multiple`` is what each row's length is
+    ``path`` is the prefix of ``<path>_text_document.{bin,idx}``; ``validation_path`` that of held-out rows, if any. ``pad_multiple`` is what each row's length is
     padded to inside a pack; it divides by 2·cp and doesn't depend on it, so that packs don't either. ``mixture``
     says how often an epoch sees the rows of a task or domain; once where it is silent, or ``None``.
     """
 
     path: str
+    validation_path: str | None
     sequence_length: int
     pad_multiple: int
     mixture: dict[str, float] | None
@@ -55,6 +56,7 @@ class TrainConfig:
     keep_checkpoints: int
     async_save: bool
     routing_interval: int
+    validation_interval: int
     recompute: Literal["none", "full"]
 
 
@@ -89,6 +91,7 @@ def check_values(config: SftConfig) -> None:
         "train.save_interval": config.train.save_interval,
         "train.keep_checkpoints": config.train.keep_checkpoints,
         "train.routing_interval": config.train.routing_interval,
+        "train.validation_interval": config.train.validation_interval,
         "data.sequence_length": config.data.sequence_length,
         "data.pad_multiple": config.data.pad_multiple,
     }

@@ -26,7 +26,7 @@ _FIXED = (
     *("train.seed", "train.global_batch_size"),
 )
 # The data itself is compared by its hash.
-_MOVABLE = ("data.path",)
+_MOVABLE = ("data.path", "data.validation_path")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class RunPlan:
 
     config: SftConfig
     dataset: PackedDataset
+    validation: PackedDataset | None
     vocab_size: int
     dp: int
     num_steps: int
@@ -78,12 +79,31 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
     return RunPlan(
         config=config,
         dataset=dataset,
+        validation=_validation(config, dataset),
         vocab_size=vocab_size,
         dp=dp,
         num_steps=num_steps,
         checkpoint=checkpoint,
         first_step=step_of(checkpoint) if checkpoint else 0,
     )
+
+
+def _validation(config: SftConfig, dataset: PackedDataset) -> PackedDataset | None:
+    if config.data.validation_path is None:
+        return None
+    held_out = PackedDataset(
+        config.data.validation_path,
+        sequence_length=config.data.sequence_length,
+        pad_multiple=config.data.pad_multiple,
+        seed=0,
+        mixture=None,
+    )
+    if held_out.manifest.tokenizer_sha256 != dataset.manifest.tokenizer_sha256:
+        raise InputError(
+            f"data.validation_path={config.data.validation_path}: made with another tokenizer than data.path; export"
+            f" it again with tokenizer={dataset.manifest.tokenizer_path}"
+        )
+    return held_out
 
 
 def data_digest(dataset: PackedDataset) -> str:

@@ -22,6 +22,7 @@ class RunLog:
             return
         self._metrics = _reopen(output_dir / "metrics.jsonl", first_step)
         self._routing = _reopen(output_dir / "routing.jsonl", first_step)
+        self._validation = _reopen(output_dir / "validation.jsonl", first_step)
         self._board = SummaryWriter(str(output_dir / "tensorboard"), purge_step=first_step)
         self._bar = tqdm(
             total=num_steps,
@@ -50,12 +51,26 @@ class RunLog:
         if self._is_main:
             _write_line(self._routing, line)
 
+    def validation(self, metrics: dict[str, Any]) -> None:
+        """One line about the held-out rows after ``step``."""
+        if not self._is_main:
+            return
+        _write_line(self._validation, metrics)
+        for key in ("loss", "token_accuracy", "exact_match"):
+            self._board.add_scalar(f"validation/{key}", metrics[key], metrics["step"])
+        self._bar.write(
+            f"step {metrics['step']}: held-out loss {metrics['loss']:.4f}, token accuracy"
+            f" {metrics['token_accuracy']:.1%}, exact match {metrics['exact_match']:.1%}",
+            file=sys.stderr,
+        )
+
     def close(self) -> None:
         if self._is_main:
             self._bar.close()
             self._board.close()
             self._metrics.close()
             self._routing.close()
+            self._validation.close()
 
 
 @contextmanager

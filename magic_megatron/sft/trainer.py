@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -49,6 +50,7 @@ from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.saving import CheckpointWriter, no_room, on_main
 from magic_megatron.sft.step import ForwardBackward
 from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status
+from magic_megatron.sft.validation import Validation
 from recipes.command import InputError
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -123,6 +125,12 @@ class Trainer:
             self.config.train.micro_batch_size * self.config.data.sequence_length,
         )
 
+    @cached_property
+    def validation(self) -> Validation | None:
+        if self.plan.validation is None:
+            return None
+        return Validation(self.ddp, self.plan.validation, self.config.train.micro_batch_size, self.plan.dp)
+
     def run(self, log: RunLog) -> None:
         """From the step after the last checkpoint to the end; a fresh run saves its untrained weights first."""
         self._tell("running")
@@ -134,6 +142,8 @@ class Trainer:
                 return
             metrics, routing = self._train_step()
             self._log(log.step, metrics)
+            if self.validation is not None and self._is_validation_due():
+                self._log(log.validation, {"step": self.step, **self.validation()})
             if routing is not None:
                 self._log(log.routing, routing)
             if self.step % self.config.train.save_interval == 0 or self.step == self.plan.num_steps:
@@ -252,6 +262,9 @@ class Trainer:
             "counts": router.domain_counts.tolist(),
             "domain_divergence": router.domain_divergence,
         }
+
+    def _is_validation_due(self) -> bool:
+        return self.step % self.config.train.validation_interval == 0 or self.step == self.plan.num_steps
 
     def _is_routing_due(self, step: int) -> bool:
         return step % self.config.train.routing_interval == 0 or step == self.plan.num_steps
