@@ -8,7 +8,6 @@ import math
 import shutil
 import signal
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,39 +20,28 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from megatron.core.distributed import (
     DistributedDataParallel,
-    DistributedDataParallelConfig,
     finalize_model_grads,
 )
-from megatron.core.models.gpt import GPTModel
-from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_megatron_optimizer
-from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
-from megatron.core.transformer.module import Float16Module
-from megatron.core.transformer.transformer_config import TransformerConfig
 
-from magic_megatron.config.sft import SftConfig
 from magic_megatron.data.balance import attention_weight
 from magic_megatron.data.batch import MicroBatch
 from magic_megatron.data.sampler import GlobalBatches
 from magic_megatron.data.summary import tell_summary
-from magic_megatron.models.gpt import build_model
-from magic_megatron.models.initialization import initialize_weights
-from magic_megatron.models.transformer_config import transformer_config
-from magic_megatron.models.weights import load_weights
-from magic_megatron.moe.router import BatchSize, RouterStatistics, use_balanced_router
+from magic_megatron.moe.router import BatchSize, RouterStatistics
 from magic_megatron.moe.tally import RouterMetrics
-from magic_megatron.platform.specs import decoder_block_spec
+from magic_megatron.platform import peak_memory
 from magic_megatron.sft import checkpoints
 from magic_megatron.sft.bad_batch import write_bad_batch
+from magic_megatron.sft.build import build_chunk, build_optimizer, build_scheduler, core_config, wrap
 from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.saving import CheckpointWriter, no_room, on_main
+from magic_megatron.sft.speed import SpeedMeter, StepClock
 from magic_megatron.sft.step import ForwardBackward
 from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status
 from magic_megatron.sft.validation import Validation
 from recipes.command import InputError
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def train(plan: RunPlan) -> None:
@@ -89,12 +77,12 @@ class Trainer:
         self.plan = plan
         self.stop = stop
         self.config = plan.config
-        core_config = _core_config(self.config)
-        chunk = _build_chunk(plan, core_config)
-        self.ddp = _wrap(chunk, core_config, self.config)
-        self.optimizer = _build_optimizer(self.config, self.ddp)
-        core_config.finalize_model_grads_func = finalize_model_grads
-        core_config.grad_scale_func = self.optimizer.scale_loss
+        core = core_config(self.config)
+        chunk = build_chunk(plan, core)
+        self.ddp = wrap(chunk, core, self.config)
+        self.optimizer = build_optimizer(self.config, self.ddp)
+        core.finalize_model_grads_func = finalize_model_grads
+        core.grad_scale_func = self.optimizer.scale_loss
         self.router = _router_statistics(plan, self.ddp)
         self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
@@ -105,11 +93,15 @@ class Trainer:
             keep=self.config.train.keep_checkpoints,
             in_background=self.config.train.async_save,
         )
+        self.speed = SpeedMeter(
+            self.config.model, self.config.cluster, plan.vocab_size, dist.get_world_size()
+        )
+        self.peak_memory = 0
         self.losses: deque[float] = deque(maxlen=10)
         self.log_error: OSError | None = None
         if plan.checkpoint is not None:
             checkpoints.load(self.state, plan.checkpoint)
-        self.scheduler = _build_scheduler(self.config, self.optimizer, plan.num_steps)
+        self.scheduler = build_scheduler(self.config, self.optimizer, plan.num_steps)
         self.scheduler.step(self.step)
         self.batches = GlobalBatches(
             plan.dataset,
@@ -153,17 +145,19 @@ class Trainer:
         self._tell("finished")
 
     def _agree(self) -> int:
-        """Between two steps, in one all-reduce: the signal that reached any rank, and how their writing goes.
+        """Between two steps, in one all-reduce: the signal that reached any rank, how their writing goes, and how
+        much memory the fullest took.
 
         A checkpoint that all ranks have written is made complete.
 
         Raises:
             InputError: the disk is full.
         """
-        flags = [self.stop.signal_number, self.writer.is_busy, self.log_error is not None]
+        memory = peak_memory(self.config.platform.name)
+        flags = [self.stop.signal_number, self.writer.is_busy, self.log_error is not None, memory]
         agreed = torch.tensor(flags, dtype=torch.int64, device=torch.cuda.current_device())
         dist.all_reduce(agreed, op=dist.ReduceOp.MAX)
-        number, is_busy, cannot_log = agreed.tolist()
+        number, is_busy, cannot_log, self.peak_memory = agreed.tolist()
         if cannot_log:
             self._raise_log_error()
         if not is_busy:
@@ -199,9 +193,10 @@ class Trainer:
         on_main(lambda: write_status(self.output_dir, state, self.step, self.plan.num_steps))
 
     def _train_step(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        started = time.perf_counter()
+        clock = StepClock()
         num_tokens, num_loss_tokens = self.batches.num_tokens(self.step)
         batches = self._local_microbatches()
+        clock.mark()
         lr = self.scheduler.get_lr(self.optimizer.param_groups[0])
         self._begin_router(batches, num_tokens, num_loss_tokens)
         self.ddp.zero_grad_buffer()
@@ -211,11 +206,13 @@ class Trainer:
             self._refuse_loss(loss)
         self.losses.append(loss)
         router = self.router.end_step() if self.router is not None else None
+        clock.mark()
         updated, grad_norm, _ = self.optimizer.step()
         assert updated, "the optimizer skipped an update without a gradient scaler"
+        clock.mark()
         self.scheduler.step(1)
+        lengths = self.batches.row_lengths(self.step)
         self.step += 1
-        elapsed = time.perf_counter() - started
         metrics = {
             "step": self.step,
             "loss": loss,
@@ -224,8 +221,7 @@ class Trainer:
             "num_tokens": num_tokens,
             "num_loss_tokens": num_loss_tokens,
             **(_router_metrics(router) if router is not None else {}),
-            "step_time_s": elapsed,
-            "tokens_per_s": num_tokens / elapsed,
+            **self.speed(clock, lengths, max(self.peak_memory, peak_memory(self.config.platform.name))),
         }
         return metrics, self._routing_line(router)
 
@@ -312,98 +308,10 @@ def _from_whole_checkpoint(plan: RunPlan) -> RunPlan:
     return dataclasses.replace(plan, checkpoint=checkpoint, first_step=checkpoints.step_of(checkpoint))
 
 
-def _core_config(config: SftConfig) -> TransformerConfig:
-    return transformer_config(
-        config.model,
-        config.parallel,
-        config.platform.name,
-        _DTYPES[config.platform.dtype],
-        recompute=config.train.recompute,
-        moe_capacity_factor=config.moe.capacity_factor,
-    )
-
-
-def _build_chunk(plan: RunPlan, core_config: TransformerConfig) -> GPTModel:
-    config = plan.config
-    spec = decoder_block_spec(core_config, config.platform.name)
-    if config.model.is_moe:
-        use_balanced_router(spec)
-    chunk = build_model(
-        config.model,
-        core_config,
-        spec,
-        vocab_size=plan.vocab_size,
-        sequence_length=config.train.micro_batch_size * config.data.sequence_length,
-        pre_process=parallel_state.is_pipeline_first_stage(),
-        post_process=parallel_state.is_pipeline_last_stage(),
-    ).to(torch.cuda.current_device())
-    if config.init_from is not None and plan.checkpoint is None:
-        load_weights(chunk, Path(config.init_from), "init_from")
-    elif plan.checkpoint is None:
-        initialize_weights(chunk, config.seed)
-    return chunk
-
-
-def _wrap(chunk: GPTModel, core_config: TransformerConfig, config: SftConfig) -> DistributedDataParallel:
-    overlap = config.platform.overlap_communication
-    ddp_config = DistributedDataParallelConfig(
-        use_distributed_optimizer=True,
-        grad_reduce_in_fp32=True,
-        overlap_grad_reduce=overlap,
-        overlap_param_gather=overlap,
-    )
-    module = Float16Module(core_config, chunk) if config.platform.dtype == "bf16" else chunk
-    ddp = DistributedDataParallel(core_config, ddp_config, module)
-    ddp.train()
-    if overlap:
-        core_config.no_sync_func = ddp.no_sync
-    return ddp
-
-
 def _router_statistics(plan: RunPlan, ddp: DistributedDataParallel) -> RouterStatistics | None:
     if not plan.config.model.is_moe:
         return None
     return RouterStatistics([ddp], plan.config.moe, num_domains=len(plan.dataset.manifest.domains))
-
-
-def _build_optimizer(config: SftConfig, ddp: DistributedDataParallel) -> MegatronOptimizer:
-    optim = config.optim
-    return get_megatron_optimizer(
-        OptimizerConfig(
-            optimizer="adam",
-            lr=optim.lr,
-            min_lr=optim.min_lr,
-            weight_decay=optim.weight_decay,
-            adam_beta1=optim.beta1,
-            adam_beta2=optim.beta2,
-            adam_eps=optim.eps,
-            clip_grad=optim.clip_grad,
-            bf16=config.platform.dtype == "bf16",
-            params_dtype=_DTYPES[config.platform.dtype],
-            use_distributed_optimizer=True,
-            overlap_param_gather=ddp.ddp_config.overlap_param_gather,
-        ),
-        [ddp],
-    )
-
-
-def _build_scheduler(
-    config: SftConfig, optimizer: MegatronOptimizer, num_steps: int
-) -> OptimizerParamScheduler:
-    optim = config.optim
-    return OptimizerParamScheduler(
-        optimizer,
-        init_lr=0.0,
-        max_lr=optim.lr,
-        min_lr=optim.min_lr,
-        lr_warmup_steps=optim.warmup_steps,
-        lr_decay_steps=max(num_steps, 1),
-        lr_decay_style="cosine",
-        start_wd=optim.weight_decay,
-        end_wd=optim.weight_decay,
-        wd_incr_steps=max(num_steps, 1),
-        wd_incr_style="constant",
-    )
 
 
 def _router_metrics(router: RouterMetrics) -> dict[str, Any]:

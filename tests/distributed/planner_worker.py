@@ -21,25 +21,25 @@ from magic_megatron.config.sft import SftConfig  # noqa: E402
 from magic_megatron.models.gpt import build_model  # noqa: E402
 from magic_megatron.models.initialization import initialize_weights  # noqa: E402
 from magic_megatron.platform.specs import decoder_block_spec  # noqa: E402
+from magic_megatron.sft.build import build_optimizer, core_config, wrap  # noqa: E402
 from magic_megatron.sft.processes import distributed, model_parallel  # noqa: E402
-from magic_megatron.sft.trainer import _build_optimizer, _core_config, _wrap  # noqa: E402
 from recipes.command import compose, typed  # noqa: E402
 
 
 def build(config: SftConfig):
-    core_config = _core_config(config)
+    core = core_config(config)
     chunk = build_model(
         config.model,
-        core_config,
-        decoder_block_spec(core_config, "rehearsal"),
+        core,
+        decoder_block_spec(core, "rehearsal"),
         vocab_size=config.model.vocab_size,
         sequence_length=config.data.sequence_length,
         pre_process=parallel_state.is_pipeline_first_stage(),
         post_process=parallel_state.is_pipeline_last_stage(),
     )
     initialize_weights(chunk, config.seed)
-    ddp = _wrap(chunk, core_config, config)
-    optimizer = _build_optimizer(config, ddp)
+    ddp = wrap(chunk, core, config)
+    optimizer = build_optimizer(config, ddp)
     ddp.zero_grad_buffer()
     optimizer.step()
     return ddp, optimizer
