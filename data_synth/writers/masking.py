@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding
 from transformers import PreTrainedTokenizerFast
 
+from data_synth.writers.lines import LineTokenizer, Tokens
 from data_synth.writers.rows import Row
 from recipes.command import InputError
 
@@ -38,11 +38,12 @@ class Document:
         return int(np.count_nonzero(self.labels != IGNORED))
 
 
-@dataclass(frozen=True)
 class ChatEncoder:
     """Turns rows into documents with the tokenizer's own chat template."""
 
-    tokenizer: PreTrainedTokenizerFast
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        self._lines = LineTokenizer(tokenizer.backend_tokenizer)
 
     def encode(self, rows: Sequence[Row]) -> list[Document]:
         """Documents of ``rows``. Their tokens are those of ``apply_chat_template``.
@@ -51,8 +52,7 @@ class ChatEncoder:
         that begins in the prompt and reaches into the assistant's text (newlines can merge so) gets none.
         """
         texts = [self._render(row) for row in rows]
-        encodings = self.tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)
-        return [self._label(*item) for item in zip(rows, texts, encodings, strict=True)]
+        return [_label(*item) for item in zip(rows, texts, self._lines.encode(texts), strict=True)]
 
     def control_tokens(self) -> tuple[str, ...]:
         """Tokens that steer a model and must come from the template alone, such as ``<|im_end|>``."""
@@ -79,20 +79,12 @@ class ChatEncoder:
             self.tokenizer.apply_chat_template(row.messages, tools=[*row.tools] or None, tokenize=False)
         )
 
-    def _label(self, row: Row, text: str, encoding: Encoding) -> Document:
-        tokens = np.array(encoding.ids, dtype=np.int32)
-        labels = np.full_like(tokens, IGNORED)
-        turns = list(ASSISTANT_TURN.finditer(text))
-        assert len(turns) == sum(message["role"] == "assistant" for message in row.messages), row.place
-        for turn in turns:
-            first, last = _covering_tokens(encoding, turn.start(1), turn.end(1))
-            labels[first:last] = tokens[first:last]
-        return Document(tokens, labels)
 
-
-def _covering_tokens(encoding: Encoding, begin: int, end: int) -> tuple[int, int]:
-    """Range of the tokens that lie within characters ``begin`` to ``end``; a token must end at ``end``."""
-    first, last = encoding.char_to_token(begin), encoding.char_to_token(end - 1)
-    if encoding.token_to_chars(first)[0] < begin:
-        first += 1
-    return first, last + 1
+def _label(row: Row, text: str, tokens: Tokens) -> Document:
+    labels = np.full_like(tokens.ids, IGNORED)
+    turns = list(ASSISTANT_TURN.finditer(text))
+    assert len(turns) == sum(message["role"] == "assistant" for message in row.messages), row.place
+    for turn in turns:
+        first, last = np.searchsorted(tokens.starts, turn.span(1))
+        labels[first:last] = tokens.ids[first:last]
+    return Document(tokens.ids, labels)
