@@ -175,12 +175,19 @@ class _Write:
                 transforms, number, bucket, None, None, use_fsync=True
             )
             if isinstance(outcome, Exception):
-                raise outcome
+                raise _first_cause(outcome)
             written[number] = outcome
         self._buckets = []
         results.put(written)
         for path, name, _ in self.request.async_fn_args[1]:
             self.digests[name] = file_sha256(Path(path))
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Where the chain of ``error`` began: torch's writer hides the disk's answer behind one of its own."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
 
 
 def on_main(action: Callable[[], None]) -> None:

@@ -276,7 +276,8 @@ class Trainer:
         finite = all(bool(torch.isfinite(p).all()) for p in self.ddp.parameters())
         agreed = torch.tensor(int(finite), device=torch.cuda.current_device())
         dist.all_reduce(agreed, op=dist.ReduceOp.MIN)
-        if agreed.item():
+        is_whole = bool(agreed.item())
+        if is_whole:
             self._save(prune=False)
         self.writer.finish()
         size = self.config.train.global_batch_size
@@ -295,6 +296,7 @@ class Trainer:
         last = checkpoints.complete_checkpoints(self.output_dir)[-1]
         raise FloatingPointError(
             f"loss={loss} at step {self.step + 1}: stopped before the update. {report} names the rows of the step."
+            f"{'' if is_whole else ' The weights are spoilt since an earlier update; see grad_norm in metrics.jsonl.'}"
             f" Leave out those that are bad, or lower optim.lr={self.config.optim.lr}, and start in another output_dir"
             f" with init_from={last}, the weights of step {checkpoints.step_of(last)}, or one before it"
         )

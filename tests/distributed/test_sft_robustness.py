@@ -176,12 +176,13 @@ def test_a_write_that_fails_in_the_middle(recipe, tmp_path, async_save):
     assert names(run) == ["step_0000000"]
 
 
-def test_a_loss_that_is_no_number(recipe, export_folder, tmp_path):
-    """The update with this learning rate is finite, the loss after it isn't."""
+@pytest.mark.parametrize(("lr", "is_spoilt"), [("1e20", False), ("1e30", True)])
+def test_a_loss_that_is_no_number(recipe, export_folder, tmp_path, lr, is_spoilt):
+    """With 1e20 a finite update makes the loss overflow; with 1e30 the gradients do, and spoil the weights first."""
     run = tmp_path / "run"
     arguments = [
         *recipe,
-        "optim.lr=1e30",
+        f"optim.lr={lr}",
         "optim.clip_grad=0",
         "train.save_interval=100",
         "train.keep_checkpoints=1",
@@ -192,8 +193,10 @@ def test_a_loss_that_is_no_number(recipe, export_folder, tmp_path):
     step = bad["step"]
     assert f"FloatingPointError: loss={bad['loss']} at step {step}: stopped before the update" in done.stderr
     assert f"{run / 'bad_batch.json'} names the rows of the step" in done.stderr
-    assert f"init_from={run / f'checkpoints/step_{step - 1:07d}'}" in done.stderr
-    assert names(run) == ["step_0000000", f"step_{step - 1:07d}"]
+    last = "step_0000000" if is_spoilt else f"step_{step - 1:07d}"
+    assert f"init_from={run / 'checkpoints' / last}" in done.stderr
+    assert ("The weights are spoilt since an earlier update" in done.stderr) == is_spoilt
+    assert names(run) == sorted({"step_0000000", last})
     assert bad["losses_before"] == losses(run)
     assert [pack["pack"] for pack in bad["packs"]] == list(range(4 * (step - 1), 4 * step))
     lines = [json.loads(line) for line in (export_folder / "train_rows.jsonl").read_text().splitlines()]
