@@ -1,9 +1,12 @@
 """Real data for the tests: rows that data_synth makes, exported once a session."""
 
+import os
 from pathlib import Path
 
 import pytest
 from commands import must_run
+
+os.environ["WANDB_MODE"] = "disabled"  # for the commands that tests start, unless a test is about it
 
 
 @pytest.fixture(scope="session")

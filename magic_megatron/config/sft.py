@@ -17,9 +17,10 @@ from recipes.command import InputError
 class DataConfig:
     """Where the indexed pair lies and how its rows are packed.
 
-    ``path`` is the prefix of ``<path>_text_document.{bin,idx}``; ``validation_path`` that of held-out rows, if any. ``pad_multiple`` is what each row's length is
-    padded to inside a pack; it divides by 2·cp and doesn't depend on it, so that packs don't either. ``mixture``
-    says how often an epoch sees the rows of a task or domain; once where it is silent, or ``None``.
+    ``path`` is the prefix of ``<path>_text_document.{bin,idx}``; ``validation_path`` that of held-out rows, if any.
+    ``pad_multiple`` is what each row's length is padded to inside a pack; it divides by 2·cp and doesn't depend on it,
+    so that packs don't either. ``mixture`` says how often an epoch sees the rows of a task or domain; once where it is
+    silent, or ``None``.
     """
 
     path: str
@@ -61,8 +62,20 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class LoggingConfig:
+    """What is written for people beside ``metrics.jsonl`` and TensorBoard. ``report`` is of the end of the run."""
+
+    wandb: Literal["offline", "online", "disabled"]
+    wandb_project: str
+    report: bool
+
+
+@dataclass(frozen=True)
 class SftConfig:
-    """``recipes/sft.yaml``, composed."""
+    """``recipes/sft.yaml``, composed.
+
+    ``world_size=None`` is as many processes as were started; ``dry_run`` checks everything and trains nothing.
+    """
 
     model: ModelConfig
     parallel: ParallelConfig
@@ -70,12 +83,15 @@ class SftConfig:
     data: DataConfig
     optim: OptimConfig
     train: TrainConfig
+    logging: LoggingConfig
     cluster: ClusterConfig
     platform: PlatformConfig
     seed: int
     output_dir: str
     resume: Literal["auto", "never"]
     init_from: str | None
+    dry_run: bool
+    world_size: int | None
 
 
 def check_values(config: SftConfig) -> None:

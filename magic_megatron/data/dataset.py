@@ -133,6 +133,12 @@ class PackedDataset:
         rows = np.concatenate([self.rows_of(index) for index in range(first, last)])
         return int(self._pair.num_tokens[rows].sum()), int(self._pair.num_loss_tokens[rows].sum())
 
+    def row_lengths(self, first: int, last: int) -> IntArray:
+        """Tokens of every row of packs ``first`` to ``last - 1``."""
+        rows = np.concatenate([self.rows_of(index) for index in range(first, last)])
+        lengths: IntArray = self._pair.num_tokens[rows]
+        return lengths
+
     def costs(self, first: int, last: int, attention_weight: float) -> FloatArray:
         """Estimated cost of packs ``first`` to ``last - 1``, in tokens of linear layers [last - first].
 

@@ -60,6 +60,10 @@ class GlobalBatches:
         """Rows of the whole global batch of ``step``."""
         return self.dataset.count_rows(step * self.global_batch_size, (step + 1) * self.global_batch_size)
 
+    def row_lengths(self, step: int) -> IntArray:
+        """Tokens of every row of the whole global batch of ``step``."""
+        return self.dataset.row_lengths(step * self.global_batch_size, (step + 1) * self.global_batch_size)
+
     def _pack_costs(self, step: int) -> FloatArray:
         first = step * self.global_batch_size
         return self.dataset.costs(first, first + self.global_batch_size, self.attention_weight)

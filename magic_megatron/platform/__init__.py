@@ -6,6 +6,7 @@ NCCL, and a table of redirections where an engine insists on CUDA. ``cuda`` chan
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 
 import torch
@@ -57,3 +58,10 @@ def activate(name: str) -> Platform:
 
         redirection.install(gloo.REDIRECTIONS + torch_cuda.REDIRECTIONS + megatron_core.REDIRECTIONS)
     return PLATFORMS[name]
+
+
+def peak_memory(name: str) -> int:
+    """Bytes: the most that tensors took of this process's GPU so far; in rehearsal its largest resident set."""
+    if name == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import warnings
+from pathlib import Path
 
 from omegaconf import DictConfig
 
 from magic_megatron import platform
 from magic_megatron.config.sft import SftConfig
-from recipes.command import run, typed
+from recipes.command import InputError, run, typed
 
 
 def main(config: DictConfig) -> None:
@@ -22,8 +25,24 @@ def main(config: DictConfig) -> None:
     from magic_megatron.sft.trainer import train
 
     plan = plan_run(sft, world_size())
-    with distributed(sft.platform):
-        train(plan)
+    try:
+        with distributed(sft.platform):
+            train(plan)
+    finally:
+        if sft.logging.report and os.environ.get("RANK", "0") == "0":
+            _write_report(Path(sft.output_dir))
+
+
+def _write_report(folder: Path) -> None:
+    """However the run ended, as far as it came; a page must not hide why it did."""
+    from magic_megatron.sft.report.page import write_report
+
+    try:
+        write_report([folder], folder / "report.html")
+    except (InputError, OSError) as error:
+        print(f"no report.html: {error}", file=sys.stderr)
+        return
+    print(f"wrote {folder / 'report.html'}")
 
 
 def _quieten_upstream() -> None:

@@ -61,7 +61,7 @@ def train(plan: RunPlan) -> None:
         dist.barrier()
         trainer = Trainer(plan, stop)
         try:
-            with run_log(Path(config.output_dir), plan.first_step, plan.num_steps, is_main) as log:
+            with run_log(config, plan.first_step, plan.num_steps, is_main) as log:
                 trainer.run(log)
         except OSError as error:
             # On a full disk the log can't be closed either, which must not hide why the run ended.
