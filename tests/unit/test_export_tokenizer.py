@@ -14,7 +14,7 @@ from export_rows import example_rows, export, scheduling_row, write_rows
 from transformers import AutoTokenizer
 
 from data_synth.writers import tokenizer as tokenizers
-from data_synth.writers.rows import read_rows
+from data_synth.writers.rows import sample_rows
 from data_synth.writers.vocabulary import CONTROL_TOKENS, MARKUP_TOKENS, check_vocab_size
 from recipes.command import InputError
 
@@ -26,7 +26,7 @@ def rows(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(rows) -> Path:
-    tokenizers.train(read_rows([str(rows)]), 1024, rows.parent / "tokenizer")
+    tokenizers.train(sample_rows([str(rows)], 10_000, 64), 1024, rows.parent / "tokenizer")
     return rows.parent / "tokenizer"
 
 
@@ -74,7 +74,7 @@ def test_any_text_comes_back(trained, text):
 def test_same_rows_give_the_same_bytes_in_another_process(rows, folder, tmp_path):
     code = (
         "import sys; from pathlib import Path; from data_synth.writers import rows, tokenizer;"
-        "tokenizer.train(rows.read_rows([sys.argv[1]]), 1024, Path(sys.argv[2]))"
+        "tokenizer.train(rows.sample_rows([sys.argv[1]], 10_000, 64), 1024, Path(sys.argv[2]))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "RAYON_NUM_THREADS": "3"}
     subprocess.run([sys.executable, "-c", code, rows, tmp_path / "again"], check=True, env=environment)
