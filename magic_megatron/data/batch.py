@@ -68,9 +68,11 @@ def collate(packs: Sequence[Pack]) -> MicroBatch:
     """Lay packs of one length end to end."""
     params = PackedSeqParams(
         qkv_format="thd",
-        cu_seqlens_q=(real := _join([pack.cu_seqlens for pack in packs])),
-        cu_seqlens_kv=real,
-        cu_seqlens_q_padded=(padded := _join([pack.cu_seqlens_padded for pack in packs])),
+        # A row's padding follows it, so no real token attends to it; as a part of the row it keeps
+        # transformer-engine's flash attention, which knows no gaps between sequences.
+        cu_seqlens_q=(padded := _join([pack.cu_seqlens_padded for pack in packs])),
+        cu_seqlens_kv=padded,
+        cu_seqlens_q_padded=padded,
         cu_seqlens_kv_padded=padded,
         max_seqlen_q=(longest := max(pack.max_seqlen for pack in packs)),
         max_seqlen_kv=longest,

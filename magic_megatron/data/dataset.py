@@ -31,7 +31,6 @@ class Pack:
         position_ids: int64 [T]; counted within each row, on through its padding.
         token_mask: bool [T]; True at real tokens, prompts included.
         domain_ids: int64 [T]; index into the manifest's domains, -1 at padding.
-        cu_seqlens: int32 [n + 1]; sums of the rows' real lengths.
         cu_seqlens_padded: int32 [n + 1]; where each row begins, the last entry T.
         max_seqlen: length of the longest row with its padding.
     """
@@ -42,7 +41,6 @@ class Pack:
     position_ids: Tensor
     token_mask: Tensor
     domain_ids: Tensor
-    cu_seqlens: Tensor
     cu_seqlens_padded: Tensor
     max_seqlen: int
 
@@ -118,7 +116,6 @@ class PackedDataset:
         columns = self._columns(rows, lengths, starts)
         return Pack(
             **{name: torch.from_numpy(column) for name, column in columns.items()},
-            cu_seqlens=torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)),
             cu_seqlens_padded=torch.from_numpy(starts.astype(np.int32)),
             max_seqlen=int(np.diff(starts).max()),
         )
