@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,8 +82,10 @@ def _to_huggingface(config: ConvertConfig, source: Path, target: Path) -> None:
     reader = CheckpointReader(source, "source")
     model = _trained_model(source)
     vocab_size = reader.shape(_EMBEDDING)[0]
-    _check_shapes(reader, model, vocab_size, source)
+    shapes = {name: weight_shape(name, model, vocab_size) for name in all_weights(model)}
+    _check_shapes(reader, shapes, source)
     dtype = _dtype(config.dtype, stored=reader.dtype(_EMBEDDING))
+    _check_room(target, shapes, dtype)
     pad, eos = _special_tokens(source / "tokenizer")
     fields = huggingface_config(model, vocab_size=vocab_size, dtype=_name(dtype), bos=pad, eos=eos)
     with _written_aside(target) as folder:
@@ -103,22 +106,15 @@ def _from_huggingface(config: ConvertConfig, source: Path, target: Path) -> None
     reader = SafetensorsReader(source)
     vocab_size = model.vocab_size
     assert vocab_size is not None, "config.json has it"
-    names = all_weights(model)
-    shapes = {name: weight_shape(name, model, vocab_size) for name in names}
+    shapes = {name: weight_shape(name, model, vocab_size) for name in all_weights(model)}
+    reader.check(_published_shapes(shapes, model))
     dtype = _dtype(config.dtype, stored=reader.read(huggingface_names(_EMBEDDING)[0]).dtype)
-    with _written_aside(target) as folder, _progress(names) as bar:
+    _check_room(target, shapes, dtype)
+    with _written_aside(target) as folder, _progress(list(shapes)) as bar:
 
         def read(name: str) -> Tensor:
-            expected = split(name, torch.empty(shapes[name], device="meta"), model)
-            parts = [reader.read(part) for part in huggingface_names(name)]
-            for part_name, part, like in zip(huggingface_names(name), parts, expected, strict=True):
-                if part.shape != like.shape:
-                    raise InputError(
-                        f"source={source}: {part_name} is {list(part.shape)}, by config.json"
-                        f" {list(like.shape)}; give weights and config.json of the same model"
-                    )
             bar.update()
-            return join(name, parts, model)
+            return join(name, [reader.read(part) for part in huggingface_names(name)], model)
 
         write_weights(folder, shapes, dtype, read)
         (folder / "recipe.yaml").write_text(
@@ -154,14 +150,40 @@ def _published_model(folder: Path) -> ModelConfig:
     if not path.is_file():
         raise InputError(f"source={folder}: config.json is missing; give the folder of a Hugging Face model")
     try:
-        return model_config(json.loads(path.read_text()), name=folder.resolve().name)
+        fields = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"source={folder}: config.json is damaged ({error}); copy it again") from error
+    try:
+        return model_config(fields, name=folder.resolve().name)
     except InputError as error:
         raise InputError(f"source={folder}: {error}") from error
 
 
-def _check_shapes(reader: CheckpointReader, model: ModelConfig, vocab_size: int, source: Path) -> None:
-    for name in all_weights(model):
-        expected, stored = weight_shape(name, model, vocab_size), reader.shape(name)
+def _published_shapes(
+    shapes: Mapping[str, tuple[int, ...]], model: ModelConfig
+) -> dict[str, tuple[int, ...]]:
+    """Of the Hugging Face weights that Megatron's weights of ``shapes`` consist of."""
+    published: dict[str, tuple[int, ...]] = {}
+    for name, shape in shapes.items():
+        parts = split(name, torch.empty(shape, device="meta"), model)
+        published.update(zip(huggingface_names(name), (tuple(part.shape) for part in parts), strict=True))
+    return published
+
+
+def _check_room(target: Path, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> None:
+    needed = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise InputError(
+            f"target={target}: {needed / 1e9:.3f} GB of weights, but {free / 1e9:.3f} GB are free there; make room,"
+            " or choose a folder on another disk"
+        )
+
+
+def _check_shapes(reader: CheckpointReader, shapes: Mapping[str, tuple[int, ...]], source: Path) -> None:
+    for name, expected in shapes.items():
+        stored = reader.shape(name)
         if stored != expected:
             raise InputError(
                 f"source={source}: {name} is {list(stored)} there, {list(expected)} by its recipe.yaml;"
@@ -214,6 +236,11 @@ def _written_aside(target: Path) -> Iterator[Path]:
     make_folder("target", partial)
     try:
         yield partial
+    except OSError as error:
+        shutil.rmtree(partial)
+        raise InputError(
+            f"target={target}: can't be written ({error}); make room, or choose a folder on another disk"
+        ) from error
     except BaseException:
         shutil.rmtree(partial)
         raise

@@ -215,13 +215,20 @@ def write_weights(
         shapes: of the weights, by name, in the order in which they are read.
         dtype: in which they are stored.
         read: gives the weight of a name; called once for each.
+
+    Raises:
+        OSError: the shard can't be written.
     """
     planner = _Sources(shapes, dtype, read)
     storage = FileSystemWriter(folder)
     storage.set_up_storage_writer(is_coordinator=True)
     plans, metadata = planner.create_global_plan([storage.prepare_local_plan(planner.create_local_plan())])
     (plan,) = storage.prepare_global_plan(plans)
-    storage.finish(metadata, [storage.write_data(plan, planner).wait()])
+    try:
+        written = storage.write_data(plan, planner).wait()
+    except RuntimeError as error:  # torch.save's own, when the file under it can't grow
+        raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+    storage.finish(metadata, [written])
     backend = {"sharded_backend": "torch_dist", "sharded_backend_version": 1}
     (folder / "metadata.json").write_text(json.dumps(backend))
     torch.save({}, folder / "common.pt")

@@ -17,6 +17,7 @@ _UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "decoder_sparse_step": (1, None),
     "attention_dropout": (0, None),
     "hidden_act": ("silu", None),
+    "quantization_config": (None,),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,7 @@ class SafetensorsReader:
         self._label = f"source={folder}"
         self._mapped: tuple[Path, Any] | None = None
         if (folder / _INDEX).is_file():
-            listed = json.loads((folder / _INDEX).read_text())["weight_map"]
-            self._file_of = {name: folder / file for name, file in listed.items()}
+            self._file_of = {name: folder / file for name, file in self._weight_map(folder / _INDEX).items()}
         elif (folder / _SINGLE).is_file():
             self._file_of = dict.fromkeys(self._open(folder / _SINGLE).keys(), folder / _SINGLE)
         else:
@@ -39,26 +39,45 @@ class SafetensorsReader:
             )
 
     def read(self, name: str) -> Tensor:
-        """The tensor ``name``.
+        """The tensor ``name``, one of those that ``check`` found."""
+        return self._open(self._file_of[name]).get_tensor(name)
+
+    def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Open every file, and find every tensor of ``shapes`` in its file with its shape. Reads no weights.
 
         Raises:
-            InputError: it is missing, or its file is.
+            InputError: a tensor or a file is missing, a file is damaged, or a tensor has another shape.
         """
-        if name not in self._file_of:
+        for name in shapes.keys() - self._file_of.keys():
             raise InputError(
                 f"{self._label}: tensor {name} is missing; give the complete weights of the model that"
                 " config.json describes"
             )
+        for name in sorted(shapes, key=lambda name: self._file_of[name]):
+            path = self._file_of[name]
+            try:
+                found = tuple(self._open(path).get_slice(name).get_shape())
+            except SafetensorError as error:
+                raise InputError(
+                    f"{self._label}: {_INDEX} names {name} in {path.name}, where it isn't ({error}); copy both again"
+                ) from error
+            if found != shapes[name]:
+                raise InputError(
+                    f"{self._label}: {name} is {list(found)}, by config.json {list(shapes[name])}; give weights and"
+                    " config.json of the same model"
+                )
+
+    def _weight_map(self, index: Path) -> dict[str, str]:
         try:
-            return self._open(self._file_of[name]).get_tensor(name)
-        except SafetensorError as error:
-            raise InputError(f"{self._label}: {name} can't be read ({error}); copy the file again") from error
+            return dict(json.loads(index.read_text())["weight_map"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self._label}: {_INDEX} is damaged ({error}); copy it again") from error
 
     def _open(self, path: Path) -> Any:
         if self._mapped is None or self._mapped[0] != path:
             try:
                 self._mapped = (path, safe_open(path, framework="pt"))
-            except (OSError, SafetensorError) as error:
+            except (OSError, RuntimeError, SafetensorError) as error:
                 raise InputError(
                     f"{self._label}: {path.name} is missing or damaged ({error}); copy it again"
                 ) from error
@@ -66,7 +85,11 @@ class SafetensorsReader:
 
 
 class SafetensorsWriter:
-    """Writes tensors to ``model-0000x-of-y.safetensors`` in ``folder``, holding one file's at a time."""
+    """Writes tensors to ``model-0000x-of-y.safetensors`` in ``folder``, holding one file's at a time.
+
+    Raises:
+        OSError: a file can't be written.
+    """
 
     def __init__(self, folder: Path, max_shard_bytes: int) -> None:
         self._folder = folder
@@ -102,7 +125,10 @@ class SafetensorsWriter:
 
     def _flush(self) -> None:
         self._written.append(list(self._shard))
-        save_file(self._shard, self._part(len(self._written)), metadata={"format": "pt"})
+        try:
+            save_file(self._shard, self._part(len(self._written)), metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
         self._total_bytes += self._shard_bytes
         self._shard, self._shard_bytes = {}, 0
 

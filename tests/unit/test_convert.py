@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import pickle
+import resource
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +18,15 @@ from tokenizers import Tokenizer, models
 from magic_megatron import convert
 from magic_megatron.config.model import ModelConfig
 from magic_megatron.models.checkpoint_weights import CheckpointReader, write_weights
-from magic_megatron.models.huggingface import all_weights, to_huggingface, weight_shape
+from magic_megatron.models.huggingface import (
+    all_weights,
+    huggingface_names,
+    split,
+    to_huggingface,
+    weight_groups,
+    weight_shape,
+)
+from magic_megatron.models.huggingface_config import huggingface_config
 from recipes.command import InputError, compose, typed
 
 VOCAB_SIZE = 48
@@ -164,33 +176,143 @@ def test_a_folder_of_other_things_is_never_overwritten(tmp_path, checkpoint):
     assert (tmp_path / "thesis" / "chapter.tex").is_file()
 
 
-def test_a_failure_half_way_leaves_nothing(tmp_path, checkpoint):
+def truncate_to_header(shard, index):
+    shard.write_bytes(shard.read_bytes()[:100])
+
+
+def truncate_data(shard, index):
+    shard.write_bytes(shard.read_bytes()[:-1])
+
+
+def remove(shard, index):
+    shard.unlink()
+
+
+def index_names_a_tensor_that_is_elsewhere(shard, index):
+    listed = json.loads(index.read_text())
+    listed["weight_map"]["model.norm.weight"] = "model-00001-of-" + shard.name[-17:]
+    index.write_text(json.dumps(listed))
+
+
+def index_lacks_a_tensor(shard, index):
+    listed = json.loads(index.read_text())
+    del listed["weight_map"]["model.layers.1.self_attn.k_proj.weight"]
+    index.write_text(json.dumps(listed))
+
+
+def index_ends_early(shard, index):
+    index.write_text(index.read_text()[:50])
+
+
+def index_is_of_something_else(shard, index):
+    index.write_text('{"weights": []}')
+
+
+def config_ends_early(shard, index):
+    index.with_name("config.json").write_text('{"model_type":')
+
+
+def config_is_of_another_model(shard, index):
+    path = index.with_name("config.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": 64}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate_to_header, r"model-\S+ is missing or damaged \(.*\); copy it again"),
+        (truncate_data, r"model-\S+ is missing or damaged \(.*\); copy it again"),
+        (remove, r"model-\S+ is missing or damaged \(No such file.*\); copy it again"),
+        (
+            index_names_a_tensor_that_is_elsewhere,
+            r"\S+index\.json names model\.norm\.weight in model-00001-of-\d+\.safetensors, where it isn't",
+        ),
+        (index_lacks_a_tensor, r"tensor model\.layers\.1\.self_attn\.k_proj\.weight is missing; give the"),
+        (index_ends_early, r"model\.safetensors\.index\.json is damaged \(.*\); copy it again"),
+        (index_is_of_something_else, r"model\.safetensors\.index\.json is damaged \('weight_map'\)"),
+        (config_ends_early, r"config\.json is damaged \(.*\); copy it again"),
+        (config_is_of_another_model, r"\S+ is \[.*\], by config\.json \[.*\]; give weights and config\.json"),
+    ],
+)
+def test_a_damaged_folder_is_refused_before_anything_is_written(tmp_path, checkpoint, damage, message):
     run("to_hf", checkpoint, tmp_path / "hf", "max_shard_bytes=200000")
-    last = sorted((tmp_path / "hf").glob("*.safetensors"))[-1]
-    last.write_bytes(last.read_bytes()[:100])
-    with pytest.raises(InputError, match=f"{last.name} is missing or damaged"):
-        run("from_hf", tmp_path / "hf", tmp_path / "back")
-    assert not (tmp_path / "back").exists() and not list(tmp_path.glob(".back*"))
+    index = tmp_path / "hf" / "model.safetensors.index.json"
+    damage(sorted((tmp_path / "hf").glob("*.safetensors"))[-1], index)
+    where_nothing_can_be_written = checkpoint / "recipe.yaml" / "back"
+    with pytest.raises(InputError, match=f"^source={tmp_path}/hf: {message}"):
+        run("from_hf", tmp_path / "hf", where_nothing_can_be_written)
 
 
-def test_a_missing_tensor_is_named(tmp_path, checkpoint):
-    run("to_hf", checkpoint, tmp_path / "hf")
-    index_path = tmp_path / "hf" / "model.safetensors.index.json"
-    index = json.loads(index_path.read_text())
-    del index["weight_map"]["model.layers.1.self_attn.k_proj.weight"]
-    index_path.write_text(json.dumps(index))
+@pytest.fixture
+def smallest_file():
+    """Files can't grow beyond 100 KB: as on a disk that somebody else fills meanwhile."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("direction", ["to_hf", "from_hf"])
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path, checkpoint, direction, request):
+    source = checkpoint
+    if direction == "from_hf":
+        source = tmp_path / "hf"
+        run("to_hf", checkpoint, source)
+    request.getfixturevalue("smallest_file")
+    before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(
-        InputError, match=r"source=.*hf: tensor model\.layers\.1\.self_attn\.k_proj\.weight is"
+        InputError, match=f"^target={tmp_path}/out: can't be written .*File too large.*make room"
+    ):
+        run(direction, source, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+def sparse_model(folder, model):
+    """A Hugging Face folder, a file per layer, of which no weight is stored: holes in files take no room."""
+    folder.mkdir()
+    fields = huggingface_config(model, vocab_size=VOCAB_SIZE, dtype="float32", bos=None, eos=1)
+    (folder / "config.json").write_text(json.dumps(fields))
+    weight_map = {}
+    for number, group in enumerate(weight_groups(model)):
+        header, end = {}, 0
+        for name in group:
+            weight = torch.empty(weight_shape(name, model, VOCAB_SIZE), device="meta")
+            for part_name, part in zip(huggingface_names(name), split(name, weight, model), strict=True):
+                start, end = end, end + part.numel() * 4
+                header[part_name] = {"dtype": "F32", "shape": part.shape, "data_offsets": [start, end]}
+        text = json.dumps(header).encode()
+        path = folder / f"{number}.safetensors"
+        path.write_bytes(len(text).to_bytes(8, "little") + text)
+        os.truncate(path, 8 + len(text) + end)
+        weight_map |= dict.fromkeys(header, path.name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def test_too_little_room_is_seen_before_a_byte_is_written(tmp_path):
+    layers = 2 + int(2 * shutil.disk_usage(tmp_path).free / 2e9)  # of 2 GB, so that any machine can map one
+    recipe = typed(ModelConfig, compose("sft", ["model=qwen3_tiny", "output_dir=-"]).model)
+    model = dataclasses.replace(recipe, num_hidden_layers=layers, intermediate_size=int(2e9 / 4 / 3 / 64))
+    sparse_model(tmp_path / "hf", model)
+    with pytest.raises(
+        InputError, match=r"^target=.*/back: [\d.]+ GB of weights, but [\d.]+ GB are free there"
     ):
         run("from_hf", tmp_path / "hf", tmp_path / "back")
+    assert not list(tmp_path.glob("*back*"))
 
 
-def test_weights_of_another_config_are_refused(tmp_path, checkpoint):
-    run("to_hf", checkpoint, tmp_path / "hf")
-    path = tmp_path / "hf" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_size": 64}))
-    with pytest.raises(InputError, match=r"embed_tokens\.weight is \[48, 128\], by config\.json \[48, 64\]"):
-        run("from_hf", tmp_path / "hf", tmp_path / "back")
+def test_a_checkpoint_larger_than_the_disk_is_refused_too(tmp_path, checkpoint, model):
+    path = checkpoint / ".metadata"
+    metadata = pickle.loads(path.read_bytes())
+    rows = shutil.disk_usage(tmp_path).free * 2 // (model.hidden_size * 4)
+    for name in ("embedding.word_embeddings.weight", "output_layer.weight"):
+        if name in metadata.state_dict_metadata:
+            metadata.state_dict_metadata[name].size = torch.Size([rows, model.hidden_size])
+    path.write_bytes(pickle.dumps(metadata))
+    with pytest.raises(
+        InputError, match=r"^target=.*/hf: [\d.]+ GB of weights, but [\d.]+ GB are free there"
+    ):
+        run("to_hf", checkpoint, tmp_path / "hf")
+    assert not list(tmp_path.glob("*hf*"))
 
 
 def test_a_checkpoint_with_another_runs_recipe_is_refused(tmp_path, checkpoint, model):
