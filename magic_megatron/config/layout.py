@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from magic_megatron.config.model import ModelConfig
@@ -22,6 +23,11 @@ class ParallelConfig:
     @property
     def uses_sequence_parallel(self) -> bool:
         return self.tp > 1 if self.sequence_parallel is None else self.sequence_parallel
+
+    @property
+    def is_countable(self) -> bool:
+        """All sizes are at least 1, so that something can be divided by them."""
+        return min(self.tp, self.pp, self.cp, self.ep, self.etp) >= 1
 
 
 def data_parallel_size(parallel: ParallelConfig, world_size: int) -> int:
@@ -57,34 +63,40 @@ def check_model_fits(parallel: ParallelConfig, model: ModelConfig, sequence_leng
     Raises:
         InputError: naming the first key that doesn't divide, with values that do.
     """
+    for misfit in model_misfits(parallel, model, sequence_length):
+        raise misfit
+
+
+def model_misfits(parallel: ParallelConfig, model: ModelConfig, sequence_length: int) -> Iterator[InputError]:
+    """Every key of ``check_model_fits`` that doesn't divide, for sizes of at least 1."""
     tp, pp, cp, ep = parallel.tp, parallel.pp, parallel.cp, parallel.ep
     if model.num_attention_heads % tp or model.num_key_value_heads % tp:
-        raise InputError(
+        yield InputError(
             f"parallel.tp={tp}: {model.name} has {model.num_attention_heads} attention heads in"
             f" {model.num_key_value_heads} key-value groups, both must divide by tp; try"
             f" {_choices('tp', model.num_key_value_heads)}"
         )
     if model.num_hidden_layers % pp:
-        raise InputError(
+        yield InputError(
             f"parallel.pp={pp}: {model.name} has {model.num_hidden_layers} layers, which must divide by pp; try"
             f" {_choices('pp', model.num_hidden_layers)}"
         )
     if model.is_moe and model.num_experts % ep:
-        raise InputError(
+        yield InputError(
             f"parallel.ep={ep}: {model.name} has {model.num_experts} experts, which must divide by ep; try"
             f" {_choices('ep', model.num_experts)}"
         )
     if not model.is_moe and ep > 1:
-        raise InputError(
+        yield InputError(
             f"parallel.ep={ep}: {model.name} is dense, it has no experts to spread; use parallel.ep=1"
         )
     if model.is_moe and tp > 1 and not parallel.uses_sequence_parallel:
-        raise InputError(
+        yield InputError(
             f"parallel.sequence_parallel=false: megatron-core doesn't train experts under tp={tp} without it; use"
             " parallel.sequence_parallel=null"
         )
     if model.vocab_size is not None and model.vocab_size % tp:
-        raise InputError(
+        yield InputError(
             f"parallel.tp={tp}: the vocabulary of {model.vocab_size} must divide by tp; try"
             f" {_choices('tp', model.vocab_size)}"
         )
@@ -92,7 +104,7 @@ def check_model_fits(parallel: ParallelConfig, model: ModelConfig, sequence_leng
     unit = chunks * (tp if parallel.uses_sequence_parallel else 1)
     if sequence_length % unit:
         cause, reason = ("cp", "2·cp zigzag chunks") if cp > 1 else ("tp", "tp parts of the sequence")
-        raise InputError(
+        yield InputError(
             f"parallel.{cause}={getattr(parallel, cause)}: sequence length {sequence_length} must divide by {unit}"
             f" ({reason}{', each split by tp' if cp > 1 and unit > chunks else ''}); try"
             f" data.sequence_length={_next_multiple(sequence_length, unit)}"

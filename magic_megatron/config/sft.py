@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,8 +99,14 @@ def check_values(config: SftConfig) -> None:
     """Ranges that a type can't express.
 
     Raises:
-        InputError: naming key, value and fix.
+        InputError: naming key, value and fix of the first.
     """
+    for problem in (*size_problems(config), *range_problems(config)):
+        raise problem
+
+
+def size_problems(config: SftConfig) -> Iterator[InputError]:
+    """Numbers of things that can't be: nothing that is counted with them can be looked at."""
     positive = {
         "train.num_epochs": config.train.num_epochs,
         "train.global_batch_size": config.train.global_batch_size,
@@ -111,29 +118,35 @@ def check_values(config: SftConfig) -> None:
         "data.sequence_length": config.data.sequence_length,
         "data.pad_multiple": config.data.pad_multiple,
     }
+    if config.world_size is not None:
+        positive["world_size"] = config.world_size
     for key, value in positive.items():
         if value < 1:
-            raise InputError(f"{key}={value}: must be at least 1; try {key}=1")
+            yield InputError(f"{key}={value}: must be at least 1; try {key}=1")
     if config.train.num_steps is not None and config.train.num_steps < 0:
-        raise InputError(
+        yield InputError(
             f"train.num_steps={config.train.num_steps}: must not be negative; try train.num_steps=100"
         )
+
+
+def range_problems(config: SftConfig) -> Iterator[InputError]:
+    """Values of the optimizer that make no sense, and rows whose padding doesn't split."""
     if config.optim.lr <= 0 or not 0 <= config.optim.min_lr <= config.optim.lr:
-        raise InputError(
+        yield InputError(
             f"optim.lr={config.optim.lr}: must be positive and not below optim.min_lr={config.optim.min_lr};"
             " try optim.lr=1e-5"
         )
     for key, beta in (("beta1", config.optim.beta1), ("beta2", config.optim.beta2)):
         if not 0 <= beta < 1:
-            raise InputError(f"optim.{key}={beta}: must lie in [0, 1); try optim.{key}=0.9")
+            yield InputError(f"optim.{key}={beta}: must lie in [0, 1); try optim.{key}=0.9")
     for key in ("weight_decay", "clip_grad", "eps", "warmup_steps"):
         if getattr(config.optim, key) < 0:
-            raise InputError(
+            yield InputError(
                 f"optim.{key}={getattr(config.optim, key)}: must not be negative; try optim.{key}=0"
             )
     multiple = 2 * config.parallel.cp if config.parallel.cp > 1 else 1
     if config.data.pad_multiple % multiple:
-        raise InputError(
+        yield InputError(
             f"data.pad_multiple={config.data.pad_multiple}: must divide by 2·cp={multiple};"
             f" try data.pad_multiple={multiple}"
         )

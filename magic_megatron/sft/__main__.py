@@ -18,13 +18,23 @@ from recipes.command import InputError, run, typed
 def main(config: DictConfig) -> None:
     sft = typed(SftConfig, config)
     _quieten_upstream()
-    platform.activate(sft.platform.name)
+    if sft.dry_run and os.environ.get("RANK", "0") != "0":
+        return
+    platform.activate(
+        platform.detect() if sft.dry_run else sft.platform.name
+    )  # a dry run for GPUs needs none
     # Imported late: megatron must not be imported before the platform is active.
-    from magic_megatron.sft.preflight import plan_run
+    from magic_megatron.sft.preflight import num_processes, plan_run
     from magic_megatron.sft.processes import distributed, world_size
+
+    size = num_processes(sft, world_size())
+    if sft.dry_run:
+        from magic_megatron.sft.dry_run import dry_run
+
+        sys.exit(dry_run(sft, size))
     from magic_megatron.sft.trainer import train
 
-    plan = plan_run(sft, world_size())
+    plan = plan_run(sft, size)
     try:
         with distributed(sft.platform):
             train(plan)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from magic_megatron.config.layout import check_model_fits, data_parallel_size
-from magic_megatron.config.sft import SftConfig, check_batch, check_values
+from magic_megatron.config.layout import data_parallel_size, model_misfits
+from magic_megatron.config.sft import SftConfig, check_batch, range_problems, size_problems
 from magic_megatron.data.dataset import PackedDataset
 from magic_megatron.data.pair import check_tokenizer
 from magic_megatron.models.checkpoint_weights import CheckpointReader
 from magic_megatron.models.gpt import vocabulary_size
 from magic_megatron.sft.checkpoints import newest_record, step_of
+from magic_megatron.sft.wandb_log import check_wandb
 from recipes.command import InputError
 
 # What a resumed run must share with the run it goes on from; the rest (layout, saving, logging) may change.
@@ -53,10 +55,91 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
     Raises:
         InputError: the first thing that is wrong, with its key, value and fix.
     """
-    check_values(config)
-    dp = data_parallel_size(config.parallel, world_size)
-    check_model_fits(config.parallel, config.model, config.data.sequence_length)
-    check_batch(config.train, dp)
+    plan, problems = inspect_run(config, world_size)
+    for problem in problems:
+        raise problem
+    assert plan is not None
+    return plan
+
+
+def num_processes(config: SftConfig, started: int) -> int:
+    """Processes of the run: those that were started, or that a dry run supposes.
+
+    Raises:
+        InputError: ``world_size`` says something else.
+    """
+    if config.world_size is None:
+        return started
+    if config.world_size != started and not config.dry_run:
+        raise InputError(
+            f"world_size={config.world_size}: {started} processes were started; start that many with torchrun, or"
+            " leave the key out"
+        )
+    return config.world_size
+
+
+def inspect_run(config: SftConfig, world_size: int) -> tuple[RunPlan | None, list[InputError]]:
+    """The plan of a run and everything that is wrong with it; a plan only if nothing is."""
+    problems = Problems()
+    problems.found += size_problems(config)
+    countable = not problems.found
+    problems.found += range_problems(config)
+    problems.attempt(lambda: check_wandb(config.logging.wandb))
+    dp = problems.attempt(lambda: data_parallel_size(config.parallel, world_size)) if countable else None
+    if countable and config.parallel.is_countable:
+        problems.found += model_misfits(config.parallel, config.model, config.data.sequence_length)
+    if dp is not None:
+        problems.attempt(lambda: check_batch(config.train, dp))
+    dataset = problems.attempt(lambda: _open_data(config)) if countable else None
+    if config.init_from is not None:
+        problems.attempt(lambda: CheckpointReader(Path(config.init_from or ""), "init_from"))
+    problems.attempt(lambda: _check_writable(Path(config.output_dir)))
+    if dataset is None:
+        return None, problems.found
+    validation = problems.attempt(lambda: _validation(config, dataset))
+    tokenizer_length = dataset.manifest.vocab_size
+    vocab_size = problems.attempt(
+        lambda: vocabulary_size(config.model, tokenizer_length, max(config.parallel.tp, 1))
+    )
+    num_steps = problems.attempt(lambda: _num_steps(config, dataset))
+    if num_steps is None:
+        return None, problems.found
+    problems.attempt(lambda: _check_warmup(config, num_steps))
+    checkpoint = problems.attempt(lambda: _checkpoint_to_resume(config, num_steps, data_digest(dataset)))
+    if problems.found:
+        return None, problems.found
+    assert dp is not None and vocab_size is not None
+    return (
+        RunPlan(
+            config=config,
+            dataset=dataset,
+            validation=validation,
+            vocab_size=vocab_size,
+            dp=dp,
+            num_steps=num_steps,
+            checkpoint=checkpoint,
+            first_step=step_of(checkpoint) if checkpoint else 0,
+        ),
+        [],
+    )
+
+
+class Problems:
+    """What checks refused, in their order."""
+
+    def __init__(self) -> None:
+        self.found: list[InputError] = []
+
+    def attempt[T](self, check: Callable[[], T]) -> T | None:
+        """The value of ``check``; ``None`` if it raised an ``InputError``, which is kept."""
+        try:
+            return check()
+        except InputError as problem:
+            self.found.append(problem)
+            return None
+
+
+def _open_data(config: SftConfig) -> PackedDataset:
     dataset = PackedDataset(
         config.data.path,
         sequence_length=config.data.sequence_length,
@@ -65,27 +148,15 @@ def plan_run(config: SftConfig, world_size: int) -> RunPlan:
         mixture=config.data.mixture,
     )
     check_tokenizer(dataset.manifest, dataset.manifest.tokenizer_path)
-    vocab_size = vocabulary_size(config.model, dataset.manifest.vocab_size, config.parallel.tp)
-    num_steps = _num_steps(config, dataset)
+    return dataset
+
+
+def _check_warmup(config: SftConfig, num_steps: int) -> None:
     if config.optim.warmup_steps >= max(num_steps, 1):
         raise InputError(
             f"optim.warmup_steps={config.optim.warmup_steps}: must be below the {num_steps} steps of the run;"
             f" try optim.warmup_steps={num_steps // 10}"
         )
-    if config.init_from is not None:
-        CheckpointReader(Path(config.init_from), "init_from")
-    checkpoint = _checkpoint_to_resume(config, num_steps, data_digest(dataset))
-    _check_writable(Path(config.output_dir))
-    return RunPlan(
-        config=config,
-        dataset=dataset,
-        validation=_validation(config, dataset),
-        vocab_size=vocab_size,
-        dp=dp,
-        num_steps=num_steps,
-        checkpoint=checkpoint,
-        first_step=step_of(checkpoint) if checkpoint else 0,
-    )
 
 
 def _validation(config: SftConfig, dataset: PackedDataset) -> PackedDataset | None:

@@ -80,12 +80,14 @@ def held_out_plots(runs: Sequence[RunFolder]) -> list[Plot]:
     if not any(run.validation for run in runs):
         return []
     lines = _by_domain(runs[0]) if len(runs) == 1 else _by_run(runs)
-    plots = []
+    plots: list[Plot] = []
     for key, title, note, format in _HELD_OUT:
         figure, axes = new_figure(width=3.6, height=2.6)
         for label, colour, points in lines(key):
             axes.plot(*points, color=colour, linewidth=1.8, marker="o", markersize=3, label=label)
-        _finish_axes(axes, floor=0.0, format=format, has_legend=True)
+        _finish_axes(axes, floor=0.0, format=format, has_legend=not plots)
+        if not any(np.any(line.get_ydata()) for line in axes.lines):
+            axes.set_ylim(0, 1)
         plots.append(finish(title, note, figure))
     return plots
 
@@ -128,7 +130,7 @@ def _step_time(run: RunFolder) -> list[Plot]:
         x, *stacked, labels=[name for _, name, _ in _PARTS], colors=[c for *_, c in _PARTS], linewidth=0
     )
     _finish_axes(axes, floor=0.0, format=None, has_legend=True)
-    return [finish("Time of a step, seconds", "running mean; saves and held-out rows come on top", figure)]
+    return [finish("Time of a step, seconds", "running mean", figure)]
 
 
 Lines = list[tuple[str, str, tuple[list[int], list[float]]]]
@@ -142,7 +144,7 @@ def _by_domain(run: RunFolder) -> Callable[[str], Lines]:
         for number, name in enumerate(domains):
             seen = [line for line in run.validation if name in line["domains"]]
             points = [line["step"] for line in seen], [line["domains"][name][key] for line in seen]
-            found.append((name, RUNS[number % len(RUNS)], points))
+            found.append((name.rsplit("/", 1)[-1], RUNS[number % len(RUNS)], points))
         return [*found, ("all rows", INK, _overall(run, key))]
 
     return lines
