@@ -64,9 +64,9 @@ def test_the_papers_layout_gives_the_numbers_of_one_process_within_12_gib(data, 
     )
     assert_same(spread["fp32"], alone["fp32"], tolerance=1e-5)
     for ours, theirs in zip(spread["bf16"], alone["bf16"], strict=True):
-        assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-3)
-        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=3e-2)
-        assert ours["load_balancing_loss"] == pytest.approx(theirs["load_balancing_loss"], rel=2e-2)
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=5e-4)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-2)
+        assert ours["load_balancing_loss"] == pytest.approx(theirs["load_balancing_loss"], rel=2e-3)
     print(f"peak memory of 16 processes: {max(memory) / GIB:.2f} GiB")
     assert max(memory) <= 12 * GIB
 
