@@ -38,6 +38,7 @@ class Validation:
     micro_batch_size: int
     dp_size: int
 
+    @torch.no_grad()
     def __call__(self) -> dict[str, Any]:
         """Metrics over all rows and by domain, the same on every rank and in every layout.
 
