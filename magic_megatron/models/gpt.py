@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from megatron.core.models.gpt import GPTModel
+from megatron.core.tensor_parallel.mappings import gather_from_sequence_parallel_region
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules
 from megatron.core.transformer.transformer_config import TransformerConfig
+from torch import Tensor
 
 from magic_megatron.config.model import ModelConfig
 from recipes.command import InputError
@@ -45,6 +50,46 @@ def build_model(
         rotary_percent=1.0,
         rotary_base=model.rope_theta,
     )
+
+
+def learned_token_losses(
+    *,
+    hidden_states: Tensor,
+    output_layer: Any,
+    output_weight: Tensor | None,
+    labels: Tensor,
+    loss_mask: Tensor,
+    compute_language_model_loss: Any,
+    **unused: Any,
+) -> Tensor:
+    """GPTModel's ``output_processor``: the projection to the vocabulary only where a token is learned.
+
+    Most tokens of SFT are prompt; their logits would be computed, kept for backward and multiplied by zero.
+
+    Args:
+        hidden_states: [S, 1, H], or [S / tp, 1, H] under sequence parallelism.
+        labels: [1, S], any valid token where nothing is learned.
+        loss_mask: [1, S], 1 where a token is learned, else 0.
+
+    Returns:
+        Loss of each token, float32 [1, S]; to be weighted with ``loss_mask``, where that is 0 it means nothing.
+    """
+    learned = loss_mask.squeeze(0).nonzero().squeeze(1)
+    # Kernels want a token, and every rank a backward pass: without any, the first one is computed and weighs nothing.
+    learned = learned if len(learned) else learned.new_zeros(1)
+    is_split = output_layer.sequence_parallel
+    if is_split:
+        # Backward of the output layer sums over tensor-parallel ranks: what is left is to take one's own part.
+        hidden_states = gather_from_sequence_parallel_region(
+            hidden_states, tensor_parallel_output_grad=False, group=output_layer.tp_group
+        )
+    output_layer.sequence_parallel = False
+    try:
+        logits, _ = output_layer(hidden_states.index_select(0, learned), weight=output_weight)
+    finally:
+        output_layer.sequence_parallel = is_split
+    losses = compute_language_model_loss(labels.index_select(1, learned), logits)
+    return torch.zeros_like(loss_mask).index_copy(1, learned, losses.to(loss_mask.dtype))
 
 
 def vocabulary_size(model: ModelConfig, tokenizer_length: int, tp: int) -> int:

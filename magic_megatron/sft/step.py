@@ -14,6 +14,7 @@ from megatron.core.pipeline_parallel import get_forward_backward_func
 from torch import Tensor
 
 from magic_megatron.data.batch import MicroBatch
+from magic_megatron.models.gpt import learned_token_losses
 from magic_megatron.moe.router import RouterStatistics
 
 
@@ -61,6 +62,8 @@ class ForwardBackward:
                 position_ids=batch.position_ids,
                 attention_mask=None,
                 labels=batch.labels.clamp(min=0),
+                loss_mask=batch.loss_mask,
+                output_processor=learned_token_losses,
                 packed_seq_params=batch.packed_seq_params,
                 padding_mask=batch.padding_mask,
             )
