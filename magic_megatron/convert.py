@@ -114,7 +114,9 @@ def _from_huggingface(config: ConvertConfig, source: Path, target: Path) -> None
 
         def read(name: str) -> Tensor:
             bar.update()
-            return join(name, [reader.read(part) for part in huggingface_names(name)], model)
+            weight = join(name, [reader.read(part) for part in huggingface_names(name)], model)
+            # A copy, for a view would keep its whole file in memory.
+            return weight.clone() if len(huggingface_names(name)) == 1 else weight
 
         write_weights(folder, shapes, dtype, read)
         (folder / "recipe.yaml").write_text(

@@ -13,6 +13,7 @@ import pickle
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -171,7 +172,8 @@ class CheckpointReader:
             leading = len(part.offsets) - part.target.dim()
             sizes = torch.Size([*[1] * leading, *part.target.shape])
             chunk = ChunkStorageMetadata(offsets=torch.Size(part.offsets), sizes=sizes)
-            planner.targets[MetadataIndex(key, chunk.offsets)] = part.target.view(sizes)
+            # Detached, for a parameter that several chunks fill is a view of what the one before has changed.
+            planner.targets[MetadataIndex(key, chunk.offsets)] = part.target.detach().view(sizes)
             items += create_read_items_for_chunk_list(key, self._near(key, part.offsets), [chunk])
         try:
             self._storage.read_data(LoadPlan(items), planner)
@@ -208,7 +210,7 @@ class CheckpointReader:
 def write_weights(
     folder: Path, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, read: Callable[[str], Tensor]
 ) -> None:
-    """Write a checkpoint of weights alone, which Megatron-Core loads into any layout.
+    """Write a checkpoint of weights alone, a file per layer, which Megatron-Core loads into any layout.
 
     Args:
         folder: where to; made if it isn't there.
@@ -222,13 +224,14 @@ def write_weights(
     planner = _Sources(shapes, dtype, read)
     storage = FileSystemWriter(folder)
     storage.set_up_storage_writer(is_coordinator=True)
-    plans, metadata = planner.create_global_plan([storage.prepare_local_plan(planner.create_local_plan())])
-    (plan,) = storage.prepare_global_plan(plans)
+    local_plans = [storage.prepare_local_plan(plan) for plan in planner.plans_by_layer()]
+    plans, metadata = planner.create_global_plan(local_plans)
     try:
-        written = storage.write_data(plan, planner).wait()
+        # Torch keeps a tensor of each key until a plan is written: with a plan per layer that is a layer at most.
+        written = [storage.write_data(plan, planner).wait() for plan in storage.prepare_global_plan(plans)]
     except RuntimeError as error:  # torch.save's own, when the file under it can't grow
         raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-    storage.finish(metadata, [written])
+    storage.finish(metadata, written)
     backend = {"sharded_backend": "torch_dist", "sharded_backend_version": 1}
     (folder / "metadata.json").write_text(json.dumps(backend))
     torch.save({}, folder / "common.pt")
@@ -257,14 +260,16 @@ class _Sources(DefaultSavePlanner):
         self._read = read
         self._names: dict[MetadataIndex, str] = {}
 
-    def create_local_plan(self) -> SavePlan:
+    def plans_by_layer(self) -> list[SavePlan]:
         places = {name: place_of(name) for name in self._shapes}
         counts: dict[str, tuple[int, ...]] = {}
         for key, index in places.values():
             last = counts.get(key, index)
             counts[key] = tuple(max(pair) for pair in zip(last, index, strict=True))
-        self.plan = SavePlan([self._item(name, counts[key]) for name, (key, _) in places.items()])
-        return self.plan
+        by_layer = groupby(self._shapes, key=lambda name: places[name][1][:1] or name)
+        return [
+            SavePlan([self._item(name, counts[places[name][0]]) for name in names]) for _, names in by_layer
+        ]
 
     def create_global_plan(self, all_plans: list[SavePlan]) -> tuple[list[SavePlan], Metadata]:
         # Without the default's check for overlaps, whose time grows with the square of the chunks.

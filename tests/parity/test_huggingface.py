@@ -1,7 +1,7 @@
 """transformers' models and Megatron-Core's, with the same weights: same logits, and nothing lost on the way.
 
-Every model goes transformers → from_hf → GPTModel → Megatron-Core's checkpoint → to_hf → transformers, in one
-process and, for some of them, through layouts of four on gloo.
+The twin of every recipe goes transformers → from_hf → GPTModel → Megatron-Core's checkpoint → to_hf →
+transformers, in one process and through layouts of four on gloo, and from each such layout into each other.
 """
 
 import dataclasses
@@ -18,34 +18,65 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from magic_megatron import convert
 from magic_megatron.config.model import ModelConfig
+from magic_megatron.models.checkpoint_weights import CheckpointReader
+from magic_megatron.models.huggingface import all_weights
 from magic_megatron.models.huggingface_config import huggingface_config
 from recipes.command import compose, typed
 
 WORKER = Path(__file__).with_name("weights_worker.py")
 VOCAB_SIZE = 160
 SINGLE = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "etp": 1, "sequence_parallel": None}
-LAYOUTS = {"tp2_pp2_ep2": {**SINGLE, "tp": 2, "pp": 2, "ep": 2}, "tp4_ep4": {**SINGLE, "tp": 4, "ep": 4}}
-
-
-def tiny(recipe: str, **changes) -> ModelConfig:
-    model = typed(ModelConfig, compose("sft", [f"model={recipe}", "output_dir=-"]).model)
-    return dataclasses.replace(model, vocab_size=VOCAB_SIZE, **changes)
-
-
-MODELS = {
-    "moe": tiny("qwen3_moe_tiny"),
-    "moe_tied_not_normalised": tiny("qwen3_moe_tiny", norm_topk_prob=False, tie_word_embeddings=True),
-    "dense": tiny("qwen3_tiny"),
-    "dense_tied": tiny("qwen3_tiny", tie_word_embeddings=True),
-    "biased": tiny("qwen2_5_tiny", tie_word_embeddings=False),
-    "biased_tied": tiny("qwen2_5_tiny"),
+LAYOUTS = {
+    "tp2_pp2_ep2": {**SINGLE, "tp": 2, "pp": 2, "ep": 2},
+    "tp4_ep4": {**SINGLE, "tp": 4, "ep": 4},
+    "tp2_cp2_ep2_etp2": {**SINGLE, "tp": 2, "cp": 2, "ep": 2, "etp": 2},
 }
-IN_LAYOUT = (
-    ("moe", "tp2_pp2_ep2"),
-    ("moe", "tp4_ep4"),
-    ("moe_tied_not_normalised", "tp2_pp2_ep2"),
-    ("biased_tied", "tp2_pp2_ep2"),
-)
+RECIPES = sorted(path.stem for path in (Path(__file__).parents[2] / "recipes" / "model").glob("*.yaml"))
+
+
+def twin_of(name: str) -> ModelConfig:
+    """The recipe's model, small: two layers and heads of 32 channels, with its switches and its ratios.
+
+    A recipe of less than a million parameters is its own twin, but for the vocabulary.
+    """
+    model = typed(ModelConfig, compose("sft", [f"model={name}", "output_dir=-"]).model)
+    if name.endswith("_tiny"):
+        return dataclasses.replace(model, vocab_size=VOCAB_SIZE)
+    heads = 2 * model.num_attention_heads // model.num_key_value_heads
+    hidden_size = heads * 32 * model.hidden_size // (model.num_attention_heads * model.head_dim)
+    return dataclasses.replace(
+        model,
+        num_hidden_layers=2,
+        hidden_size=hidden_size,
+        intermediate_size=hidden_size * model.intermediate_size // model.hidden_size // 2 * 2,
+        moe_intermediate_size=hidden_size * model.moe_intermediate_size // model.hidden_size,
+        num_attention_heads=heads,
+        num_key_value_heads=2,
+        head_dim=32,
+        vocab_size=VOCAB_SIZE,
+        num_experts=8 if model.is_moe else 0,
+        num_experts_per_tok=2 if model.is_moe else 0,
+    )
+
+
+# The twin of every recipe, and the switches that no published model has together.
+MODELS = {name: twin_of(name) for name in RECIPES} | {
+    "moe_tied_not_normalised": dataclasses.replace(
+        twin_of("qwen3_moe_tiny"), norm_topk_prob=False, tie_word_embeddings=True
+    )
+}
+IN_LAYOUT = [(name, "tp2_pp2_ep2") for name in MODELS] + [
+    ("qwen3_moe_tiny", "tp4_ep4"),
+    ("qwen3_moe_tiny", "tp2_cp2_ep2_etp2"),
+    ("qwen2_5_tiny", "tp2_cp2_ep2_etp2"),
+]
+# The checkpoint that one layout wrote, read by another.
+BETWEEN = [
+    (name, source, target)
+    for name, source in IN_LAYOUT
+    for other, target in IN_LAYOUT
+    if name == other and source != target
+]
 
 
 def run_convert(direction: str, source: Path, target: Path, *overrides: str) -> None:
@@ -62,7 +93,7 @@ def run_worker(folder: Path, num_processes: int, layouts: list[dict]) -> None:
         [sys.executable, *(launcher if num_processes > 1 else []), WORKER, plan],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=800,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -105,7 +136,8 @@ def folder(tmp_path_factory):
         work.append({"model": fields, "load_by_megatron": imported, **asked})
         work.append({"model": fields, "seed": 7, "save": str(folder / f"{name}_initial")})
     run_worker(folder, 1, [{"parallel": SINGLE, "work": work}])
-    run_worker(folder, 4, [work_in_layout(folder, layout) for layout in LAYOUTS])
+    layouts = [work_in_layout(folder, layout) for layout in LAYOUTS]
+    run_worker(folder, 4, layouts + [work_between_layouts(folder, layout) for layout in LAYOUTS])
     return folder
 
 
@@ -119,10 +151,20 @@ def work_in_layout(folder: Path, layout: str) -> dict:
     return {"parallel": LAYOUTS[layout], "work": work}
 
 
+def work_between_layouts(folder: Path, target: str) -> dict:
+    work = []
+    for name, source in ((name, source) for name, source, its_target in BETWEEN if its_target == target):
+        written = folder / f"{name}_saved_{source}"
+        work.append(
+            {"model": dataclasses.asdict(MODELS[name]), "load": str(written), "save": f"{written}_{target}"}
+        )
+    return {"parallel": LAYOUTS[target], "work": work}
+
+
 def exported(folder: Path, name: str, state: str) -> dict[str, torch.Tensor]:
     """The tensors of a checkpoint as ``to_hf`` writes them."""
     target = folder / f"{name}_{state}_exported"
-    run_convert("to_hf", folder / f"{name}_{state}", target, "overwrite=true", "max_shard_bytes=100000")
+    run_convert("to_hf", folder / f"{name}_{state}", target, "overwrite=true", "max_shard_bytes=50000")
     shards = sorted(target.glob("*.safetensors"))
     assert len(shards) > 1
     return {key: tensor for shard in shards for key, tensor in load_file(shard).items()}
@@ -149,6 +191,15 @@ def test_round_trip_is_exact(folder, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_the_way_from_a_checkpoint_and_back_is_exact(folder, name):
+    exported(folder, name, "initial")
+    run_convert("from_hf", folder / f"{name}_initial_exported", folder / f"{name}_back", "overwrite=true")
+    names = all_weights(MODELS[name])
+    first = CheckpointReader(folder / f"{name}_initial", "source").read(names)
+    assert_equal(CheckpointReader(folder / f"{name}_back", "source").read(names), first)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_transformers_loads_the_export(folder, name):
     exported(folder, name, "saved")
     loaded, report = AutoModelForCausalLM.from_pretrained(
@@ -166,9 +217,28 @@ def test_a_layout_has_the_weights_of_one_process(folder, name, layout, state):
     assert_equal(exported(folder, name, f"{state}_{layout}"), exported(folder, name, state))
 
 
+@pytest.mark.parametrize(("name", "source", "target"), BETWEEN)
+def test_a_layout_reads_what_another_wrote(folder, name, source, target):
+    read = exported(folder, name, f"saved_{source}_{target}")
+    assert_equal(read, load_file(folder / f"{name}_hf" / "model.safetensors"))
+
+
+def test_every_recipe_has_a_twin_with_its_switches():
+    assert len(RECIPES) >= 13
+    switches = ("tie_word_embeddings", "attention_bias", "qk_norm", "norm_topk_prob", "is_moe", "rope_theta")
+    for name in RECIPES:
+        model, twin = (
+            typed(ModelConfig, compose("sft", [f"model={name}", "output_dir=-"]).model),
+            MODELS[name],
+        )
+        assert all(getattr(twin, switch) == getattr(model, switch) for switch in switches), name
+        ratios = [m.num_attention_heads / m.num_key_value_heads for m in (model, twin)]
+        assert ratios[0] == ratios[1], name
+
+
 def test_initial_weights_have_megatrons_deviations(folder):
-    weights = exported(folder, "moe", "initial")
-    model = MODELS["moe"]
+    weights = exported(folder, "qwen3_moe_tiny", "initial")
+    model = MODELS["qwen3_moe_tiny"]
     for name, weight in weights.items():
         if "norm" in name:
             assert torch.all(weight == 1)
@@ -180,6 +250,6 @@ def test_initial_weights_have_megatrons_deviations(folder):
 
 
 def test_no_two_initial_weights_are_alike(folder):
-    weights = [w for name, w in exported(folder, "moe", "initial").items() if "norm" not in name]
+    weights = [w for name, w in exported(folder, "qwen3_moe_tiny", "initial").items() if "norm" not in name]
     starts = torch.stack([weight.flatten()[:16] for weight in weights])
     assert len(starts.unique(dim=0)) == len(weights)

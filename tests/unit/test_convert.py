@@ -333,7 +333,7 @@ def test_an_incomplete_checkpoint_is_refused(tmp_path, checkpoint, missing, mess
 
 
 def test_a_truncated_shard_is_refused(tmp_path, checkpoint):
-    shard = next(checkpoint.glob("*.distcp"))
+    shard = max(checkpoint.glob("*.distcp"), key=lambda path: path.stat().st_size)
     shard.write_bytes(shard.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"source=.*: a shard is damaged"):
         run("to_hf", checkpoint, tmp_path / "hf")
