@@ -2,8 +2,9 @@
 
 Ours is the step of `magic_megatron.sft`: transformer-engine's layers, grouped GEMM, the balanced router, the output
 layer where tokens are learned. Against it Megatron-Core's own router with `aux_loss` and z-loss on the same layers and
-all tokens' logits, and transformers' Qwen3MoeForCausalLM with AdamW. Packs of random rows, a quarter of each row
-learned, bf16. MFU by `magic_megatron.planner.flops`, which counts every token's logits for all three.
+all tokens' logits, and transformers' Qwen3MoeForCausalLM with AdamW on bf16 weights alone, which saves it the fp32
+copies that the others keep. Packs of random rows, a quarter of each row learned, bf16. MFU by
+`magic_megatron.planner.flops`, which counts every token's logits for all three.
 
 Without CUDA it says so and ends with status 2, and measures nothing.
 
