@@ -29,18 +29,20 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Note the signals instead of dying from them. Main thread only."""
+    """Note the signals instead of dying from them. Main thread only.
+
+    After an error they stay noted: torchrun sends SIGTERM as soon as one process has ended, and rank 0 has yet to
+    say what was wrong.
+    """
     request = StopRequest()
 
     def note(signal_number: int, frame: FrameType | None) -> None:
         request.signal_number = signal_number
 
     before = {number: signal.signal(number, note) for number in SIGNALS}
-    try:
-        yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    yield request
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def write_status(
