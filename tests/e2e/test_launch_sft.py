@@ -54,7 +54,7 @@ def test_one_node_and_two_train_alike_and_keep_a_log_for_each_rank(export_folder
     assert f"sft: logs of the ranks in {one}/logs/node_0\n" in out
     assert "sft: torchrun --standalone --nproc-per-node 2 " in out
     assert "-m magic_megatron.sft data.path=" in out
-    assert "[rank 0] sft: 100%" in errors
+    assert "[rank 0] sft: step 3 of 3, " in errors
 
     settings = {
         "NUM_NODES": "2",
