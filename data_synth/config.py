@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from data_synth.filters.settings import FilterSettings
+from data_synth.llm.settings import LlmSettings
+from data_synth.tools.settings import ToolsSettings
 from recipes.command import InputError
 
 MACHINE_KEYS = ("output_dir", "num_workers")
@@ -20,24 +23,34 @@ class Settings:
     num_samples: int
     seed: int
     output_dir: Path
-    split: Literal["train", "test", "all"]
+    split: Literal["train", "validation", "test", "all"]
     test_share: float
-    certify: Literal["sample", "all"]
-    certify_share: float
+    validation_share: float
+    language: Literal["en", "zh", "both"]
     num_workers: int
     max_redraws: int
     max_attempts: int
+    llm: LlmSettings
+    tools: ToolsSettings
+    filters: FilterSettings
 
     def check(self) -> None:
         """Raise InputError for what no run can do."""
         for key, lowest in (("num_samples", 1), ("num_workers", 1), ("max_redraws", 0), ("max_attempts", 1)):
             if getattr(self, key) < lowest:
                 raise InputError(f"{key}={getattr(self, key)}: must be at least {lowest}; try {key}={lowest}")
-        for key in ("test_share", "certify_share"):
-            if not 0 <= getattr(self, key) <= 1:
-                raise InputError(f"{key}={getattr(self, key)}: a share; use a value from 0 to 1")
-        if self.split != "all" and self.test_share == {"train": 1.0, "test": 0.0}[self.split]:
-            raise InputError(f"test_share={self.test_share}: leaves nothing to split={self.split}; try 0.1")
+        for key in ("test_share", "validation_share"):
+            check_share(key, getattr(self, key))
+        if self.test_share + self.validation_share > 1:
+            raise InputError(
+                f"validation_share={self.validation_share}: together with test_share={self.test_share} more than"
+                " 1; lower one"
+            )
+        shares = {"test": self.test_share, "validation": self.validation_share}
+        shares |= {"train": 1 - sum(shares.values()), "all": 1.0}
+        if shares[self.split] == 0:
+            key = "test_share" if self.split == "train" else f"{self.split}_share"
+            raise InputError(f"{key}={getattr(self, key)}: leaves nothing to split={self.split}; try 0.1")
 
     def recorded(self) -> dict[str, Any]:
         """What decides the bytes of the output, as flat JSON: dotted key to value."""
@@ -46,6 +59,12 @@ class Settings:
             if key not in MACHINE_KEYS:
                 _flatten(key, value, flat)
         return flat
+
+
+def check_share(key: str, value: float) -> None:
+    """Raise InputError for what is no share."""
+    if not 0 <= value <= 1:
+        raise InputError(f"{key}={value}: a share; use a value from 0 to 1")
 
 
 def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:

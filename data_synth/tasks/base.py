@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,9 @@ class Task(Protocol):
         """``<task>/<subtask>`` of row ``index``."""
 
 
-def split_of(fingerprint: str, test_share: float) -> Split:
-    """The split that an instance belongs to, whatever the seed it was drawn with."""
-    return "test" if int(fingerprint[:13], 16) < test_share * 16**13 else "train"
+def split_of(fingerprint: str, test_share: float, validation_share: float = 0.0) -> Split:
+    """The split that an instance or a tool belongs to, by its SHA-256 (hex), whatever the seed it was drawn with."""
+    place = int(fingerprint[:13], 16)
+    if place < test_share * 16**13:
+        return "test"
+    return "validation" if place < (test_share + validation_share) * 16**13 else "train"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from data_synth.config import Settings
+from data_synth.config import Settings, check_share
 from data_synth.tasks.scheduling.recipe import Difficulty
 from recipes.command import InputError
 
@@ -26,7 +26,8 @@ class SchedulingSettings(Settings):
     task: SchedulingTaskName
     difficulty: Difficulty
     subtask: Literal["all", "calendar", "meeting", "trip"]
-    language: Literal["en", "zh", "both"]
+    certify: Literal["sample", "all"]
+    certify_share: float
     answer_format: Literal["natural_plan", "tagged"]
     reasoning: Literal["none", "steps"]
     shots: Literal[0, 5]
@@ -39,6 +40,7 @@ class SchedulingSettings(Settings):
     def check(self) -> None:
         """Raise InputError for what no run can do."""
         super().check()
+        check_share("certify_share", self.certify_share)
         self.difficulty.check(self.subtasks)
         if self.shots and self.difficulty.style == "short":
             raise InputError(

@@ -6,7 +6,7 @@ import dataclasses
 from random import Random
 from typing import Any
 
-from data_synth.tasks.base import Attempt, split_of
+from data_synth.tasks.base import Attempt, Split, split_of
 from data_synth.tasks.scheduling.calendar import CalendarPuzzle
 from data_synth.tasks.scheduling.language import Text, put_into_words, statement
 from data_synth.tasks.scheduling.meeting import MeetingPuzzle
@@ -53,7 +53,7 @@ class SchedulingTask:
         stream = f"{self.settings.seed}/scheduling/{subtask}/{turn}/{attempt}"
         puzzle = self.draw(subtask, self.size(subtask, turn), Random(stream))
         fingerprint = puzzle.fingerprint()
-        split = split_of(fingerprint, self.settings.test_share)
+        split = self._split(fingerprint)
         if self.settings.split not in ("all", split):
             return Attempt(fingerprint, "other_split", {})
         solved, reason = examine(puzzle)
@@ -138,7 +138,7 @@ class SchedulingTask:
                 rng = Random(f"examples/{subtask}/{language}/{draw}")
                 puzzle = self.draw(subtask, self.size(subtask, draw), rng)
                 solved, reason = examine(puzzle)
-                if reason is None and split_of(puzzle.fingerprint(), self.settings.test_share) == "train":
+                if reason is None and self._split(puzzle.fingerprint()) == "train":
                     said = statement(puzzle, solved, language, short=False)
                     texts.append(put_into_words(said, subtask, language, rng))
                 if len(texts) == NUM_EXAMPLES:
@@ -161,6 +161,9 @@ class SchedulingTask:
             "nodes": solved.nodes,
             "cp_sat_confirmed": confirmed,
         }
+
+    def _split(self, fingerprint: str) -> Split:
+        return split_of(fingerprint, self.settings.test_share, self.settings.validation_share)
 
     def _turn(self, index: int) -> tuple[str, int]:
         subtasks = self.settings.subtasks

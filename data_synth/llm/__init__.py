@@ -1,0 +1,1 @@
+"""The models behind the data: one interface, a client for OpenAI-compatible endpoints, a scripted model."""

@@ -1,0 +1,1 @@
+"""Choosing a diverse subset of rows (section 4.1)."""

@@ -1,0 +1,1 @@
+"""Tools that plans are made of: curation to one schema, and the graphs between them."""
