@@ -72,6 +72,8 @@ def _tool(
     schema = fields.object(" ".join(takes)) | {"additionalProperties": False}
     output, returned = _output(spec["gives"].split(), fields, entities)
     optional = [name for name in parameters if name not in required]
+    answered = {name: fields[name] for part, inner in returned.items() for name in inner or (part,)}
+    spoken = answered | parameters
     return Tool(
         name=name,
         description=_describe(spec["about"], required, optional, returned),
@@ -88,8 +90,8 @@ def _tool(
             "optional": {name: dict(parameters[name].fragment) for name in optional},
             "noun": {name: dict(field.noun) for name, field in parameters.items()},
             "ask_for": {name: dict(field.ask) for name, field in parameters.items()},
-            "words": {name: dict(field.words) for name, field in parameters.items() if field.words},
-            "label": {name: {"en": field.label, "zh": field.zh} for name, field in parameters.items()},
+            "words": {name: dict(field.words) for name, field in spoken.items() if field.words},
+            "label": {name: {"en": field.label, "zh": field.zh} for name, field in spoken.items()},
         },
     )
 
