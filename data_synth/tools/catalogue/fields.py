@@ -12,7 +12,27 @@ SAY = "x-say"
 """Key of an object's schema: how its value is said in a sentence, with a placeholder per property."""
 
 _KEYS = frozenset(
-    "kind label zh text type format min max enum list object say flag noun noun_zh ask ask_zh with with_zh".split()
+    [
+        "kind",
+        "label",
+        "zh",
+        "text",
+        "type",
+        "format",
+        "min",
+        "max",
+        "enum",
+        "list",
+        "object",
+        "say",
+        "flag",
+        "noun",
+        "noun_zh",
+        "ask",
+        "ask_zh",
+        "with",
+        "with_zh",
+    ]
 )
 _INHERITED = ("type", "format", "min", "max", "enum", "list", "object", "say", "flag", "text")
 
@@ -108,7 +128,9 @@ class Fields:
             raise CatalogueError(f"field {name}: not defined; add it to fields, or to _shared.yaml")
         spec = {"zh": spec} if isinstance(spec, str) else dict(spec)
         if unknown := sorted(spec.keys() - _KEYS):
-            raise CatalogueError(f"field {name}: unknown key {unknown[0]}; known are {', '.join(sorted(_KEYS))}")
+            raise CatalogueError(
+                f"field {name}: unknown key {unknown[0]}; known are {', '.join(sorted(_KEYS))}"
+            )
         if "zh" not in spec:
             raise CatalogueError(f"field {name}: no zh; add its Chinese label")
         kind = spec.setdefault("kind", name)
@@ -132,7 +154,9 @@ class Fields:
             text += {"date": " (YYYY-MM-DD)", "date-time": " (YYYY-MM-DDTHH:MM:SS)"}.get(spec["format"], "")
         if "enum" in spec:
             schema["enum"] = list(spec["enum"])
-        schema |= {key: spec[short] for short, key in (("min", "minimum"), ("max", "maximum")) if short in spec}
+        schema |= {
+            key: spec[short] for short, key in (("min", "minimum"), ("max", "maximum")) if short in spec
+        }
         return schema | {"description": text, KIND: spec["kind"]}
 
     def _part(self, spec: str | Mapping[str, Any]) -> dict[str, Any]:

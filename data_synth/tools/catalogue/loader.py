@@ -13,8 +13,8 @@ from data_synth.tools.catalogue.fields import CatalogueError, Field, Fields
 from data_synth.tools.tool import Tool
 
 _SHARED = "_shared.yaml"
-_TOOL_KEYS = frozenset("about about_zh effect takes gives en zh".split())
-_ACTIONS = frozenset("create get list search update delete compute".split())
+_TOOL_KEYS = frozenset(["about", "about_zh", "effect", "takes", "gives", "en", "zh"])
+_ACTIONS = frozenset(["create", "get", "list", "search", "update", "delete", "compute"])
 
 
 def load_catalogue() -> dict[str, Tool]:
@@ -28,7 +28,9 @@ def load_catalogue() -> dict[str, Tool]:
 
 @cache
 def _load() -> dict[str, Tool]:
-    files = {path.name: path for path in resources.files(__package__).iterdir() if path.name.endswith(".yaml")}
+    files = {
+        path.name: path for path in resources.files(__package__).iterdir() if path.name.endswith(".yaml")
+    }
     documents = {name: _read(files[name].read_text("utf-8")) for name in sorted(files)}
     shared = documents.pop(_SHARED)
     return expand({name.removesuffix(".yaml"): document for name, document in documents.items()}, shared)
@@ -53,7 +55,9 @@ def expand(domains: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Any]) 
         fields = Fields(document.get("fields", {}), shared, entities | document["entities"])
         for name, spec in document["tools"].items():
             if name in tools:
-                raise CatalogueError(f"{domain}.yaml: {name} is also a tool of {tools[name].domain}; rename one")
+                raise CatalogueError(
+                    f"{domain}.yaml: {name} is also a tool of {tools[name].domain}; rename one"
+                )
             try:
                 tools[name] = _tool(name, domain, spec, fields, every)
             except CatalogueError as error:
@@ -65,7 +69,9 @@ def _tool(
     name: str, domain: str, spec: Mapping[str, Any], fields: Fields, entities: Mapping[str, Any]
 ) -> Tool:
     if wrong := sorted(spec.keys() ^ _TOOL_KEYS):
-        raise CatalogueError(f"key {wrong[0]} is missing or unknown; a tool has {', '.join(sorted(_TOOL_KEYS))}")
+        raise CatalogueError(
+            f"key {wrong[0]} is missing or unknown; a tool has {', '.join(sorted(_TOOL_KEYS))}"
+        )
     takes = str(spec["takes"] or "").split()
     parameters = {word.rstrip("?"): fields[word.rstrip("?")] for word in takes}
     required = [word for word in takes if not word.endswith("?")]
@@ -116,7 +122,7 @@ def _output(
         item = Fields.object(fields, names)
         if word == name:
             properties |= item["properties"]
-            returned |= {part: () for part in names.split()}
+            returned |= dict.fromkeys(names.split(), ())
         else:
             plural = entities[name].get("plural", f"{name}s")
             properties[plural] = {"type": "array", "items": item, "description": f"The {_words(plural)}"}
@@ -144,7 +150,9 @@ def _describe(about: str, required: list[str], optional: list[str], returned: Re
         text += f"; {_enumerate(optional)} may be given." if optional else "."
     elif optional:
         text += f" Takes {_enumerate(optional)}, all optional."
-    parts = [name if not inner else f"{name} (each with {_enumerate(inner)})" for name, inner in returned.items()]
+    parts = [
+        name if not inner else f"{name} (each with {_enumerate(inner)})" for name, inner in returned.items()
+    ]
     return f"{text} Returns {_enumerate(parts)}."
 
 
