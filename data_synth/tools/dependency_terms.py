@@ -131,7 +131,7 @@ def _term(name: str, schema: Mapping[str, Any], around: list[Words], with_text: 
     if not words or (not kind and says_nothing(words)):
         return None
     text = " ".join(words) + ": " + schema.get("description", "")[:_MAX_TEXT] if with_text else ""
-    choices = tuple(inner.get("enum", ()))
+    choices = tuple(choice for choice in inner.get("enum", ()) if not isinstance(choice, list | dict))
     return Term(kind, words, str(value_type), choices, tuple(inner.get(key) for key in _BOUNDS), text)
 
 
