@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Protocol
 
@@ -19,6 +19,10 @@ import jsonschema
 
 NUM_CHARACTERS = 200_000
 """An answer longer than this is broken, not read."""
+
+
+BETWEEN_MESSAGES = "\0---\0"
+"""Stands for a template's lines ``---`` while it is rendered: a variable may hold such a line too."""
 
 
 class AnswerError(Exception):
@@ -63,6 +67,10 @@ class Model(Protocol):
             InputError: it can't be reached, refuses the key, or the budget is spent; the run stops.
         """
 
+    def usage(self) -> dict[str, Any]:
+        """What was asked and what it cost, for the manifest: ``model`` and, of an endpoint, counts of requests and
+        tokens, paid and cached apart, and ``cost``."""
+
 
 def ask(
     model: Model, role: str, schema: Mapping[str, Any], seed: int, language: str, **variables: Any
@@ -79,8 +87,9 @@ def ask(
     """
     variables["language"] = language
     text = _template(role).render(**variables, schema=json.dumps(schema, ensure_ascii=False))
-    system, _, user = text.partition("\n---\n")
-    messages = ({"role": "system", "content": system.strip()}, {"role": "user", "content": user.strip()})
+    system, _, user = text.partition(BETWEEN_MESSAGES)
+    user = user.replace(BETWEEN_MESSAGES, "---").strip()
+    messages = ({"role": "system", "content": system.strip()}, {"role": "user", "content": user})
     answer = model.complete(Request(role, messages, schema, variables, seed))
     return parse_answer(answer, schema)
 
@@ -89,25 +98,28 @@ def parse_answer(text: str, schema: Mapping[str, Any]) -> Any:
     """The JSON value in ``text``, which may stand in a code fence or after reasoning in ``<think>``.
 
     Raises:
-        AnswerError: there is none, or it isn't what ``schema`` says.
+        AnswerError: there is none, it isn't what ``schema`` says, or no file could hold it (NaN, half a character).
     """
     if len(text) > NUM_CHARACTERS:
         raise AnswerError("answer_too_long", f"{len(text)} characters")
     body = text.rpartition("</think>")[2].strip()
-    if body.startswith("```"):
-        body = body.partition("\n")[2].rpartition("```")[0]
+    if "```" in body and not body.startswith(("{", "[", '"')):
+        body = body.partition("```")[2].partition("\n")[2].rpartition("```")[0]
     try:
         value = json.loads(body)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise AnswerError("answer_not_json", str(error)) from None
+        raise AnswerError("answer_not_json", str(error)[:500]) from None
     try:
         _validator(json.dumps(schema, sort_keys=True)).validate(value)
     except jsonschema.ValidationError as error:
         raise AnswerError("answer_not_in_schema", error.message[:500]) from None
+    except RecursionError:
+        raise AnswerError("answer_not_in_schema", "nested too deep") from None
     return value
 
 
-@cache
+@lru_cache(maxsize=512)
 def _validator(schema: str) -> Any:
     return jsonschema.Draft202012Validator(json.loads(schema))
 
@@ -118,4 +130,4 @@ def _template(role: str) -> jinja2.Template:
     text = resources.files("data_synth").joinpath("prompts", f"{role}.j2").read_text("utf-8")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["json"] = lambda value: json.dumps(value, ensure_ascii=False)
-    return environment.from_string(text)
+    return environment.from_string(text.replace("\n---\n", f"\n{BETWEEN_MESSAGES}\n"))

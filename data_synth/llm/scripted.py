@@ -34,9 +34,16 @@ def scripted(role: str) -> Callable[[Grammar], Grammar]:
 
 
 class ScriptedModel:
-    """Answers from the registered grammars; the same request has the same answer in any process."""
+    """Answers from the registered grammars; the same request has the same answer in any process.
+
+    Args:
+        seed: of the run; with another one the same requests have other answers.
+    """
 
     name = "scripted"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
 
     def complete(self, request: Request) -> str:
         """The grammar's answer as JSON text.
@@ -45,6 +52,10 @@ class ScriptedModel:
             KeyError: no grammar for the role was imported.
         """
         prompt = json.dumps([message["content"] for message in request.messages], ensure_ascii=False)
-        digest = hashlib.sha256(f"{request.role}/{request.seed}/{prompt}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{self._seed}/{request.role}/{request.seed}/{prompt}".encode()).hexdigest()
         answer = _GRAMMARS[request.role](request.variables, Random(digest))
         return json.dumps(answer, ensure_ascii=False)
+
+    def usage(self) -> dict[str, Any]:
+        """As of a model that costs nothing."""
+        return {"model": self.name}
