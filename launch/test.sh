@@ -2,6 +2,7 @@
 # Set up, check style and types, then run the tests. Arguments go to pytest:
 #   ./launch/test.sh -m slow            the longer checks
 #   ./launch/test.sh tests/unit -k moe  some of them
+# Two files of tests run at a time, since many wait for processes to start; MAGIC_TEST_WORKERS=0 runs them one by one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./launch/setup.sh
@@ -11,7 +12,8 @@ export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1
 ruff check .
 ruff format --check .
 mypy
+workers=(-n "${MAGIC_TEST_WORKERS:-2}" --dist loadfile)
 case " $* " in
-  *" -m "*) exec pytest "$@" ;;
-  *) exec pytest -m "not slow and not gpu" "$@" ;;
+  *" -m "*) exec pytest "${workers[@]}" "$@" ;;
+  *) exec pytest "${workers[@]}" -m "not slow and not gpu" "$@" ;;
 esac
