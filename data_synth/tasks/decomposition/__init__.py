@@ -1,0 +1,1 @@
+"""Hierarchical task decomposition (section 3.1): plans in words for requests of one or several turns."""

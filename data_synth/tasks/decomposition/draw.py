@@ -1,0 +1,278 @@
+"""Plans without values or words: atomic plans from the graphs, joined and changed by the operators (section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from data_synth.operators.add import add
+from data_synth.operators.atoms import isolated, parallel, serial
+from data_synth.operators.concatenate import Link, concatenate
+from data_synth.operators.group import group, shared_parameters
+from data_synth.operators.mask import mask
+from data_synth.operators.merge import NotApplicable
+from data_synth.operators.plan import Given, Operator, Plan, Step
+from data_synth.operators.schema import is_plain
+from data_synth.operators.split import split
+from data_synth.operators.transform import transform
+from data_synth.tasks.decomposition.conditions import draw_condition
+from data_synth.tasks.decomposition.settings import ComposeSettings, Subtask
+from data_synth.tasks.toolbox import Toolbox
+from data_synth.tools.tool import Tool
+
+NUM_TRIES = 12
+"""Draws of an operator's parts before another operator is tried."""
+
+
+def draw_plan(
+    toolbox: Toolbox, settings: ComposeSettings, subtask: Subtask, position: int, rng: Random
+) -> Plan:
+    """A plan of ``subtask`` around the tool whose turn it is at ``position``; its values are None.
+
+    Raises:
+        NotApplicable: none came out of these draws; other random numbers may have one.
+    """
+    drawer = _Drawer(toolbox, settings, toolbox.tool_at(position), rng)
+    plan = {
+        "general": drawer.general,
+        "dependency": drawer.dependency,
+        "condition": drawer.condition,
+        "context_inheritance": drawer.context_inheritance,
+    }[subtask]()
+    if wrong := plan.check(toolbox.tools):
+        raise AssertionError(wrong)
+    return plan
+
+
+class _Drawer:
+    """The draws of one plan."""
+
+    def __init__(self, toolbox: Toolbox, settings: ComposeSettings, anchor: Tool, rng: Random) -> None:
+        self.tools, self.graphs = toolbox.tools, toolbox.graphs
+        self.names = list(toolbox.tools)
+        self.settings, self.anchor, self.rng = settings, anchor, rng
+
+    def general(self) -> Plan:
+        """Independent steps: isolated and parallel atoms, Add and Group."""
+        plan = self._independent_atom(self.anchor)
+        for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
+            plan = self._extended(plan, ("add", "group"))
+        return plan
+
+    def dependency(self) -> Plan:
+        """Chains: serial atoms and Concatenate, at times beside something else."""
+        plan = self._serial_atom(self.anchor)
+        num_atoms = self.rng.randint(1, self.settings.max_atoms)
+        for number in range(1, num_atoms):
+            aside = number == num_atoms - 1 and self.rng.random() < 0.25
+            plan = self._extended(plan, ("add", "group") if aside else ("concatenate",))
+        if not plan.edges():
+            raise NotApplicable("no dependency")
+        return plan
+
+    def condition(self) -> Plan:
+        """One step decides about others: Transform."""
+        plan = self._serial_atom(self.anchor) if self.rng.random() < 0.4 else self._atom(self.anchor)
+        while len({step.atom for step in plan.steps}) < 2 and len(plan.steps) < 3:
+            plan = self._extended(plan, ("add", "group", "concatenate"))
+        if len(plan.steps) < self.settings.max_steps and self.rng.random() < self.settings.otherwise_share:
+            plan = self._extended(plan, ("add", "group"))
+        return self._tried(lambda: self._transformed(plan))
+
+    def context_inheritance(self) -> Plan:
+        """Several turns: Mask and Split."""
+        plan = self._atom(self.anchor)
+        for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
+            plan = self._extended(plan, ("add", "group", "group", "concatenate"))
+        if self.rng.random() < 0.15:
+            try:
+                plan = self._tried(lambda: self._transformed(plan))
+            except NotApplicable:
+                pass
+        changed = plan
+        weights = self.settings.weights
+        wanted = self._shuffled(("mask", "split"))
+        num_operators = 2 if weights.mask and weights.split and self.rng.random() < 0.3 else 1
+        for operator in wanted:
+            if len(changed.operators) - len(plan.operators) == num_operators:
+                break
+            one = self._masked if operator == "mask" else self._split
+            try:
+                changed = self._tried(lambda one=one, before=changed: one(before))  # type: ignore[misc]
+            except NotApplicable:
+                continue
+        if changed is plan:
+            raise NotApplicable("neither Mask nor Split applies")
+        return changed
+
+    # Atoms
+
+    def _atom(self, tool: Tool) -> Plan:
+        if self.rng.random() >= self.settings.pair_share:
+            return self._isolated(tool)
+        make = self._serial_atom if self.rng.random() < 0.5 else self._independent_atom
+        try:
+            return make(tool)
+        except NotApplicable:
+            return self._isolated(tool)
+
+    def _isolated(self, tool: Tool) -> Plan:
+        return isolated(tool, self._optional(tool))
+
+    def _independent_atom(self, tool: Tool) -> Plan:
+        """Isolated or parallel."""
+        if self.rng.random() < self.settings.pair_share:
+            for name in self._shuffle(self.graphs.sharing.neighbors(tool.name)):
+                other = self.tools[name]
+                if self._depend(tool.name, name):
+                    continue
+                pairs: dict[str, str] = {}
+                for mine, yours, _ in shared_parameters(tool.name, name, self.graphs):
+                    if mine in tool.required and yours in other.required and yours not in pairs.values():
+                        pairs.setdefault(mine, yours)
+                if not pairs:
+                    continue
+                try:
+                    wanted = {t.name: self._optional(t) for t in (tool, other)}
+                    return parallel(tool, other, pairs, wanted)
+                except NotApplicable:
+                    continue
+        return self._isolated(tool)
+
+    def _serial_atom(self, tool: Tool) -> Plan:
+        """An edge of the dependency graph at ``tool``; at the first of its neighbours if it has none itself."""
+        pairs = [(tool.name, name) for name in self.graphs.dependency.successors(tool.name)]
+        pairs += [(name, tool.name) for name in self.graphs.dependency.predecessors(tool.name)]
+        for source, target in self._shuffle(pairs)[:NUM_TRIES]:
+            links = self.graphs.dependency.edges[source, target]["links"]
+            wanted = {name: self._optional(self.tools[name]) for name in (source, target)}
+            best = {links[0]["parameter"]: tuple(links[0]["path"])}
+            try:
+                return serial(self.tools[source], self.tools[target], best, wanted)
+            except NotApplicable:
+                continue
+        raise NotApplicable(f"no dependency at {tool.name}")
+
+    def _depend(self, a: str, b: str) -> bool:
+        return self.graphs.dependency.has_edge(a, b) or self.graphs.dependency.has_edge(b, a)
+
+    def _optional(self, tool: Tool) -> list[str]:
+        plain = [
+            name for name, schema in tool.properties.items() if name not in tool.required and is_plain(schema)
+        ]
+        return [name for name in plain if self.rng.random() < self.settings.optional_share]
+
+    # Binary operators
+
+    def _extended(self, plan: Plan, operators: tuple[Operator, ...]) -> Plan:
+        """The plan joined with another atom by the first operator that applies."""
+        if len(plan.steps) >= self.settings.max_steps:
+            return plan
+        joins = {"add": self._added, "group": self._grouped, "concatenate": self._concatenated}
+        for operator in self._shuffled(operators):
+            try:
+                joined = self._tried(lambda operator=operator: joins[operator](plan))  # type: ignore[misc]
+            except NotApplicable:
+                continue
+            if len(joined.steps) <= self.settings.max_steps:
+                return joined
+        return plan
+
+    def _added(self, plan: Plan) -> Plan:
+        other = self.tools[self.rng.choice(self.names)]
+        return add(plan, self._independent_atom(other), self.tools, self.graphs)
+
+    def _grouped(self, plan: Plan) -> Plan:
+        step = self.rng.choice(plan.steps)
+        near = [name for name in self.graphs.sharing.neighbors(step.tool) if not self._used(plan, name)]
+        if not near:
+            raise NotApplicable(f"{step.tool} shares no parameter")
+        return group(plan, self._isolated(self.tools[self.rng.choice(near)]), self.tools, self.graphs)
+
+    def _concatenated(self, plan: Plan) -> Plan:
+        """Appended to one of the plan's last steps."""
+        sources = {edge.source for edge in plan.edges()}
+        ends = [step for step in plan.steps if step.id not in sources]
+        step = self.rng.choice(ends)
+        near = [name for name in self.graphs.dependency.successors(step.tool) if not self._used(plan, name)]
+        if not near:
+            raise NotApplicable(f"nothing follows {step.tool}")
+        name = self.rng.choice(near)
+        link = self.graphs.dependency.edges[step.tool, name]["links"][0]
+        joined = Link(step.id, tuple(link["path"]), 1, link["parameter"])
+        return concatenate(plan, self._isolated(self.tools[name]), joined, self.tools)
+
+    @staticmethod
+    def _used(plan: Plan, name: str) -> bool:
+        return any(step.tool == name for step in plan.steps)
+
+    # Unary operators
+
+    def _transformed(self, plan: Plan) -> Plan:
+        step = self.rng.choice(plan.steps[:-1]) if len(plan.steps) > 1 else None
+        if step is None:
+            raise NotApplicable("one step has nothing to decide about")
+        condition = draw_condition(step, self.tools[step.tool], self.rng)
+        later = [other.id for other in plan.steps if other.id > step.id]
+        roots = [number for number in later if not self._waits_for_later(plan, plan.step(number), step.id)]
+        then = self.rng.choice(roots)
+        rest = [number for number in roots if number != then]
+        otherwise: list[int] = []
+        about_none = condition.comparison in ("is_empty", "not_empty")
+        free = [number for number in rest if not any(s == step.id for s, _ in plan.step(number).sources())]
+        if free and self.rng.random() < 0.8 and not (about_none and not free):
+            otherwise = [self.rng.choice(free)]
+        return transform(plan, condition, [then], otherwise, self.tools)
+
+    @staticmethod
+    def _waits_for_later(plan: Plan, step: Step, number: int) -> bool:
+        return any(source > number for source, _ in step.sources())
+
+    def _masked(self, plan: Plan) -> Plan:
+        slots = [
+            argument.slot
+            for step in plan.steps
+            for name, argument in step.arguments.items()
+            if isinstance(argument, Given) and name in self.tools[step.tool].required
+        ]
+        if not slots:
+            raise NotApplicable("no required value is the user's")
+        return mask(plan, self.rng.choice(slots), self.tools)
+
+    def _split(self, plan: Plan) -> Plan:
+        """Steps that come later, or optional values, or both."""
+        last = sorted(plan.turns[-1].steps)
+        optional = [
+            argument.slot
+            for number in last
+            for name, argument in plan.step(number).arguments.items()
+            if isinstance(argument, Given) and name not in self.tools[plan.step(number).tool].required
+        ]
+        if optional and (len(last) < 2 or self.rng.random() < 0.3):
+            return split(plan, (), [self.rng.choice(optional)], self.tools)
+        if len(last) < 2:
+            raise NotApplicable("nothing to say later")
+        return split(plan, last[self.rng.randint(1, len(last) - 1) :], (), self.tools)
+
+    # Chance
+
+    def _tried(self, draw: Callable[[], Plan]) -> Plan:
+        for _ in range(NUM_TRIES - 1):
+            try:
+                return draw()
+            except NotApplicable:
+                continue
+        return draw()
+
+    def _shuffle[Item](self, items: Iterator[Item] | list[Item]) -> list[Item]:
+        order = list(items)
+        self.rng.shuffle(order)
+        return order
+
+    def _shuffled(self, operators: tuple[Operator, ...]) -> list[Operator]:
+        """Each operator once, in an order drawn by the weights; those of weight 0 are left out."""
+        weights = {name: getattr(self.settings.weights, name) * operators.count(name) for name in operators}
+        order: list[Operator] = []
+        while left := {name: weight for name, weight in weights.items() if weight and name not in order}:
+            order += self.rng.choices(list(left), list(left.values()))
+        return order

@@ -1,0 +1,201 @@
+"""The scripted model's grammar of the role ``query``: what the user says in a round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any
+
+from data_synth.llm.scripted import scripted
+from data_synth.tasks.decomposition import frames
+from data_synth.tasks.decomposition.references import condition_words, result_noun
+from data_synth.tasks.decomposition.views import ArgumentView, StepView
+from data_synth.tasks.decomposition.wording import (
+    PLACEHOLDER,
+    Style,
+    ask_phrases,
+    fragment,
+    insert,
+    label,
+    lowered,
+    noun,
+    phrase,
+    say_value,
+    sentence,
+    words_of,
+)
+
+
+@scripted("query")
+def write_query(variables: Mapping[str, Any], rng: Random) -> dict[str, str]:
+    """A request, a refinement of an earlier one, or the answer to a question."""
+    round_, steps = variables["round"], variables["steps"]
+    writer = _Writer(Style.draw(variables["language"], rng), rng, first=not variables["history"])
+    kinds = {"request": writer.request, "refinement": writer.refinement, "answer": writer.answer}
+    return {"query": kinds[round_.kind](steps)}
+
+
+class _Writer:
+    """One message of the user; ``said`` are the slots whose value it has named."""
+
+    def __init__(self, style: Style, rng: Random, first: bool) -> None:
+        self.style, self.rng, self.first = style, rng, first
+        self.language = style.language
+        self.said: set[str] = set()
+
+    def request(self, steps: Sequence[StepView]) -> str:
+        """All new steps in their order; refinements of old ones at the end."""
+        fresh = [step for step in steps if step.new]
+        text = ""
+        for place, step in enumerate(fresh):
+            clause = self._clause(step)
+            text = self._continued(text, clause, step, fresh[:place]) if place else self._opened(clause, step)
+        text = self._framed(text)
+        for step in steps:
+            if not step.new and (parts := self._fragments(step)):
+                text += self._gap() + self._refined(step, parts, alone=False)
+        return text
+
+    def refinement(self, steps: Sequence[StepView]) -> str:
+        """New values for steps that were planned before."""
+        texts = []
+        for step in steps:
+            if parts := self._fragments(step):
+                texts.append(self._refined(step, parts, alone=len(steps) == 1))
+        return self._gap().join(texts)
+
+    def answer(self, steps: Sequence[StepView]) -> str:
+        """The values that were asked for."""
+        parts: list[str] = []
+        for step in steps:
+            for argument in step.arguments:
+                if argument.origin == "said" and argument.slot not in self.said:
+                    self.said.add(argument.slot)
+                    called = label(step.tool, argument.name, self.language)
+                    frame = self._pick(frames.EQUALS)
+                    parts.append(frame.format(label=called, value=self._value(step, argument)))
+        joint = "，" if self.language == "zh" else ", and "
+        return self._polished(self._pick(frames.ANSWERS).format(joint.join(parts)))
+
+    # Clauses
+
+    def _clause(self, step: StepView) -> str:
+        template = self.rng.choice(ask_phrases(step.tool, self.language))
+        return phrase(template, step, lambda argument: self._say(step, argument), self.language)
+
+    def _say(self, step: StepView, argument: ArgumentView) -> str | None:
+        if argument.origin == "masked":
+            return None
+        if argument.origin == "step":
+            assert argument.source_tool is not None
+            return result_noun(step, argument, argument.source_tool, self.language)
+        again = argument.origin == "known" or argument.slot in self.said
+        self.said.add(argument.slot)
+        if again and argument.schema.get("type") == "string" and "enum" not in argument.schema:
+            return noun(step.tool, argument.name, self.language)
+        return self._value(step, argument)
+
+    def _value(self, step: StepView, argument: ArgumentView) -> str:
+        words = words_of(step.tool, argument.name, self.language)
+        return say_value(argument.value, argument.schema, words, self.style)
+
+    def _fragments(self, step: StepView) -> list[str]:
+        parts = []
+        for argument in step.arguments:
+            if argument.origin == "said" and argument.slot not in self.said:
+                self.said.add(argument.slot)
+                template = fragment(step.tool, argument.name, self.language)
+                parts.append(insert(template, argument.name, self._value(step, argument), step))
+        return parts
+
+    def _refined(self, step: StepView, parts: Sequence[str], alone: bool) -> str:
+        detail = ("，" if self.language == "zh" else " and ").join(parts)
+        if alone:
+            return self._polished(self._pick(frames.REFINE_ONE).format(detail))
+        bare = self.rng.choice(ask_phrases(step.tool, self.language))
+        for name in PLACEHOLDER.findall(bare):
+            bare = insert(bare, name, noun(step.tool, name, self.language), step)
+        what = bare if self.language == "zh" else lowered(bare)
+        return self._polished(self._pick(frames.REFINE_MANY).format(detail, what=what))
+
+    # Sentences
+
+    def _opened(self, clause: str, step: StepView) -> str:
+        if step.conditions:
+            condition = self._condition(step)
+            return self._if(condition, clause).lstrip("。；.; ，")
+        frame = self._pick(frames.OPENINGS if self.first else frames.LATER)
+        text = frame.format(self._fitting(frame, clause))
+        return text
+
+    def _continued(self, text: str, clause: str, step: StepView, before: Sequence[StepView]) -> str:
+        """The next clause after ``text``, joined by what relates the steps."""
+        last = before[-1]
+        if step.conditions:
+            held = step.conditions
+            if last.conditions and held[0].condition == last.conditions[0].condition:
+                return self._joined(text, self._pick(frames.IN_THAT_CASE), clause)
+            opposite = held[0].condition.negated()
+            if last.conditions and last.conditions[0].condition == opposite:
+                return self._joined(text, self._pick(frames.OTHERWISE), clause)
+            return self._joined(text, self._if(self._condition(step, before), "{}"), clause)
+        if any(argument.origin == "step" for argument in step.arguments):
+            return self._joined(text, self._pick(frames.AFTER), clause)
+        shares = {argument.slot for argument in step.arguments if argument.slot}
+        related = step.atom == last.atom or any(
+            shares & {argument.slot for argument in other.arguments} for other in before
+        )
+        return self._joined(text, self._pick(frames.ALONGSIDE if related else frames.APART), clause)
+
+    def _condition(self, step: StepView, before: Sequence[StepView] = ()) -> str:
+        return (" and " if self.language == "en" else "且").join(
+            condition_words(view, self.style) for view in step.conditions
+        )
+
+    def _if(self, condition: str, clause: str) -> str:
+        return self._pick(frames.IF).replace("{condition}", condition).replace("{}", clause)
+
+    def _joined(self, text: str, connective: str, clause: str) -> str:
+        """The clause within the last sentence, or in one of its own."""
+        ended = re.fullmatch(r"(.*?)([.?。？]|吗？)", text, re.DOTALL)
+        assert ended is not None, text
+        body, end = ended[1], ended[2]
+        if connective[0] in ".。":
+            start = connective[1:].lstrip()
+            addition = start.replace("{}", self._fitting(start, clause))
+            stop = "。" if self.language == "zh" else "."
+            return body + end + self._gap() + sentence(addition) + stop
+        return body + connective.replace("{}", self._fitting(connective, clause)) + end
+
+    def _fitting(self, frame: str, clause: str) -> str:
+        """The clause as it may follow what the frame puts before it."""
+        head = frame.split("{}")[0]
+        if self.language == "en":
+            return lowered(clause) if head.strip() else sentence(clause)
+        if head.endswith(("请", "你", "麻烦", "劳驾", "能不能", "可以", "再", "也", "就", "才")):
+            return re.sub(r"^(请|帮我|麻烦)", "帮我" if clause.startswith("帮我") else "", clause)
+        return clause
+
+    def _framed(self, text: str) -> str:
+        """With greeting, context and closing."""
+        gap = self._gap()
+        if not self.first:
+            return self._polished(text)
+        greeting, closing = self._pick(frames.GREETINGS), self._pick(frames.CLOSINGS)
+        if self.rng.random() < 0.3:
+            context = self._pick(frames.CONTEXTS)
+            body = f"{greeting}{lowered(context) if greeting and not context.startswith('I') else context}{gap}{sentence(text)}"
+        else:
+            body = f"{greeting}{lowered(text)}" if greeting and self.language == "en" else greeting + text
+        return self._polished(body + (gap + closing if closing else ""))
+
+    def _polished(self, text: str) -> str:
+        text = re.sub(r" +", " ", text)
+        return sentence(re.sub(r"\.\.+", ".", text)).strip()
+
+    def _gap(self) -> str:
+        return "" if self.language == "zh" else " "
+
+    def _pick(self, options: Mapping[str, Sequence[str]]) -> str:
+        return self.rng.choice(options[self.language])

@@ -1,0 +1,99 @@
+"""Conditions and results of earlier steps in words."""
+
+from __future__ import annotations
+
+import re
+
+from data_synth.operators.plan import Condition
+from data_synth.tasks.decomposition.views import ArgumentView, ConditionView, StepView
+from data_synth.tasks.decomposition.wording import (
+    Style,
+    is_identifier,
+    label,
+    noun,
+    say_value,
+    thing,
+    words_of,
+)
+from data_synth.tools.tool import Tool
+
+COMPARISONS = {
+    "en": {"<": "below", "<=": "at most", ">": "above", ">=": "at least", "==": "", "!=": "not"},
+    "zh": {"<": "低于", "<=": "不高于", ">": "高于", ">=": "不低于", "==": "是", "!=": "不是"},
+}
+
+
+def result_noun(step: StepView, argument: ArgumentView, source: Tool, language: str) -> str:
+    """What an earlier step answers, as a noun: ``that hotel``, ``the first hotel``, ``the city of the first hotel``."""
+    text = noun(step.tool, argument.name, language)
+    parts = argument.field.split(".")
+    if "0" not in parts:
+        return text
+    if is_identifier(argument.schema, argument.name):
+        return re.sub("^那", "第一", text) if language == "zh" else re.sub("^that ", "the first ", text)
+    item = list_item(source, parts[: parts.index("0")], language)
+    called = label(step.tool, argument.name, language)
+    return f"第一个{item}的{called}" if language == "zh" else f"the {called} of the first {item}"
+
+
+def list_item(tool: Tool, path: list[str], language: str) -> str:
+    """What a list of the tool's answer holds, in the singular."""
+    schema = tool.output
+    for part in path:
+        schema = schema.get("properties", {}).get(part, {})
+    names = (schema.get("items") or {}).get("properties", {})
+    for name, inner in names.items():
+        if is_identifier(inner, name):
+            return thing(tool, name, language)
+    return "结果" if language == "zh" else "result"
+
+
+def condition_words(view: ConditionView, style: Style) -> str:
+    """A condition without its ``if``, about the answer of a step that the sentence names elsewhere."""
+    return _chinese(view, style) if style.language == "zh" else _english(view, style)
+
+
+def _english(view: ConditionView, style: Style) -> str:
+    condition, tool, name = view.condition, view.tool, str(view.condition.path[-1])
+    if condition.comparison in ("is_empty", "not_empty"):
+        called = plural(list_item(tool, [str(part) for part in condition.path], "en"))
+        return f"there are {'any' if condition.comparison == 'not_empty' else 'no'} {called}"
+    called = label(tool, name, "en")
+    if view.schema.get("type") == "boolean":
+        return _flag(str(view.schema.get("description", "")), called, _is_true(condition))
+    value = say_value(condition.value, view.schema, words_of(tool, name, "en"), style)
+    word = COMPARISONS["en"][condition.comparison]
+    return f"the {called} is {word} {value}".replace("  ", " ")
+
+
+def _flag(description: str, called: str, positive: bool) -> str:
+    about = re.match(r"Whether (.+?) (is|are|has|have|was|can|needs?|does)\b(.*)", description)
+    if about is None:
+        return f"the {called} is {'positive' if positive else 'negative'}"
+    verb = about[2] if positive else f"{about[2]} not"
+    return f"{about[1]} {verb}{about[3]}".rstrip(".")
+
+
+def _chinese(view: ConditionView, style: Style) -> str:
+    condition, tool, name = view.condition, view.tool, str(view.condition.path[-1])
+    if condition.comparison in ("is_empty", "not_empty"):
+        called = list_item(tool, [str(part) for part in condition.path], "zh")
+        return f"有{called}" if condition.comparison == "not_empty" else f"没有{called}"
+    called = label(tool, name, "zh")
+    if view.schema.get("type") == "boolean":
+        return (
+            f"{called.removeprefix('是否')}" if _is_true(condition) else f"并非{called.removeprefix('是否')}"
+        )
+    value = say_value(condition.value, view.schema, words_of(tool, name, "zh"), style)
+    return f"{called}{COMPARISONS['zh'][condition.comparison]}{value}"
+
+
+def _is_true(condition: Condition) -> bool:
+    return bool(condition.value) == (condition.comparison == "==")
+
+
+def plural(word: str) -> str:
+    """The English plural of a label."""
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if re.search(r"(s|x|ch|sh)$", word) else "s")

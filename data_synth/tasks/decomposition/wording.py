@@ -1,0 +1,250 @@
+"""How values and tools are put into words: the grammars' shared vocabulary, English and Chinese.
+
+Built-in tools bring phrases with placeholders (``Tool.hints``); tools from elsewhere are spoken of by their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from random import Random
+from typing import Any
+
+from data_synth.simulator.values import spoken
+from data_synth.tasks.decomposition.views import ArgumentView, StepView
+from data_synth.tools.tool import KIND, Tool
+
+MONTHS = "January February March April May June July August September October November December".split()
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2})(?::\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
+TIME = re.compile(r"(\d{2}):(\d{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one writer says dates and times.
+
+    Attributes:
+        date: 0 as in the data, 1 day first, 2 month first; in Chinese 0 or with characters.
+        clock: 0 24 hours, 1 am and pm; Chinese always 24 hours.
+    """
+
+    language: str
+    date: int
+    clock: int
+
+    @classmethod
+    def draw(cls, language: str, rng: Random) -> Style:
+        return cls(language, rng.choice((0, 1, 1, 2)), rng.choice((0, 0, 1)))
+
+
+def say_value(value: Any, schema: Mapping[str, Any], words: Mapping[str, str], style: Style) -> str:
+    """A value as a user says it; ``words`` name the values of an enumeration."""
+    if isinstance(value, str) and value not in words:
+        if found := DATE.fullmatch(value):
+            return _say_date(found, style)
+        if found := TIME.fullmatch(value):
+            return _say_time(int(found[1]), int(found[2]), style)
+        return value.replace("_", " ") if value in schema.get("enum", ()) else value
+    if isinstance(value, list):
+        items = schema.get("items", {})
+        parts = [say_value(part, items, words, style) for part in value]
+        if not any(isinstance(part, Mapping) for part in value):
+            return spoken(parts, style.language)
+    say = schema.get("x-say", "") or (schema.get("items") or {}).get("x-say", "")
+    return spoken(value, style.language, words, say)
+
+
+def _say_date(found: re.Match[str], style: Style) -> str:
+    day = date(int(found[1]), int(found[2]), int(found[3]))
+    if style.language == "zh":
+        text = f"{day.year}年{day.month}月{day.day}日" if style.date else day.isoformat()
+        return text if found[4] is None else f"{text}{found[4]}:{found[5]}"
+    month = MONTHS[day.month - 1]
+    text = (day.isoformat(), f"{day.day} {month} {day.year}", f"{month} {day.day}, {day.year}")[style.date]
+    return text if found[4] is None else f"{text} at {_say_time(int(found[4]), int(found[5]), style)}"
+
+
+def _say_time(hour: int, minute: int, style: Style) -> str:
+    if style.clock == 0 or style.language == "zh":
+        return f"{hour:02d}:{minute:02d}"
+    half, hour = ("am", hour) if hour < 12 else ("pm", hour - 12)
+    return f"{hour or 12}:{minute:02d} {half}" if minute else f"{hour or 12} {half}"
+
+
+# Phrases
+
+
+def ask_phrases(tool: Tool, language: str) -> list[str]:
+    """How a user asks for the tool: imperatives with a placeholder per required parameter."""
+    known = tool.hints.get("ask", {}).get(language)
+    return list(known) if known else [_generic(tool, language)]
+
+
+def step_phrase(tool: Tool, language: str) -> str:
+    """The tool's call as a step of a plan."""
+    return str(tool.hints.get("step", {}).get(language) or sentence(_generic(tool, language)))
+
+
+def fragment(tool: Tool, name: str, language: str) -> str:
+    """How a request goes on where the optional parameter ``name`` is given."""
+    known = tool.hints.get("optional", {}).get(name, {}).get(language)
+    if known:
+        return str(known)
+    if language == "zh":
+        return f"{label(tool, name, language)}为{{{name}}}"
+    return f"with {label(tool, name, language)} {{{name}}}"
+
+
+def label(tool: Tool, name: str, language: str) -> str:
+    """What a parameter, or a field of the answer, is called."""
+    return str(tool.hints.get("label", {}).get(name, {}).get(language) or name.replace("_", " "))
+
+
+def words_of(tool: Tool, name: str, language: str) -> Mapping[str, str]:
+    """What the values of an enumeration are called."""
+    found: Mapping[str, str] = tool.hints.get("words", {}).get(name, {}).get(language, {})
+    return found
+
+
+def question(tool: Tool, name: str, language: str) -> str:
+    """What makes the user say a parameter."""
+    known = tool.hints.get("ask_for", {}).get(name, {}).get(language)
+    if known:
+        return str(known)
+    text = label(tool, name, language)
+    return f"请问{text}是什么？" if language == "zh" else f"What {text} should I use?"
+
+
+def noun(tool: Tool, name: str, language: str) -> str:
+    """What stands for a parameter's value that is known from elsewhere: ``that hotel``."""
+    known = tool.hints.get("noun", {}).get(name, {}).get(language)
+    if known:
+        return str(known)
+    text = label(tool, name, language)
+    return f"该{text}" if language == "zh" else f"that {text}"
+
+
+def thing(tool: Tool, name: str, language: str) -> str:
+    """What a parameter names: its label, without the word for id."""
+    text = label(tool, name, language)
+    return text.removesuffix("编号") if language == "zh" else text.removesuffix(" id")
+
+
+def is_identifier(schema: Mapping[str, Any], name: str) -> bool:
+    """Whether a value names a thing instead of describing it."""
+    return str(schema.get(KIND, name)).endswith("_id")
+
+
+def _generic(tool: Tool, language: str) -> str:
+    """For tools without phrases: their name as words, and the required parameters by name."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_.\-]+", " ", tool.name).strip().lower()
+    if language == "zh":
+        parts = "，".join(f"{label(tool, p, language)}为{{{p}}}" for p in tool.required)
+        return f"使用{tool.name}" + (f"，{parts}" if parts else "")
+    parts = spoken([f"{label(tool, p, language)} {{{p}}}" for p in tool.required]) if tool.required else ""
+    return f"run “{name}”" + (f" with {parts}" if parts else "")
+
+
+def sentence(text: str) -> str:
+    """The text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def lowered(text: str) -> str:
+    """The text to go on a sentence with; abbreviations keep their capitals."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+# Phrases with their arguments
+
+type Say = Callable[[ArgumentView], str | None]
+"""An argument's words in a phrase; None leaves it out."""
+
+
+def phrase(template: str, step: StepView, say: Say, language: str) -> str:
+    """``template`` with each argument said, and a fragment for each that it has no placeholder for."""
+    arguments = {argument.name: argument for argument in step.arguments}
+    text = template
+    mentioned = set(PLACEHOLDER.findall(template))
+    for name in PLACEHOLDER.findall(template):
+        words = say(arguments[name]) if name in arguments else None
+        text = (
+            leave_out(text, name, step.tool, language) if words is None else insert(text, name, words, step)
+        )
+    for name, argument in arguments.items():
+        if name in mentioned:
+            continue
+        words = say(argument)
+        if words is None or (argument.schema.get("type") == "boolean" and argument.value is False):
+            continue
+        part = insert(fragment(step.tool, name, language), name, words, step)
+        text += f"，{part}" if language == "zh" else _joint(part) + part
+    return text
+
+
+def _joint(part: str) -> str:
+    """``, `` before a fragment that would run into the words before it."""
+    return (
+        " "
+        if part.split(" ", 1)[0] in ("in", "on", "at", "for", "with", "from", "to", "under", "by")
+        else ", "
+    )
+
+
+def insert(text: str, name: str, words: str, step: StepView) -> str:
+    """``{name}`` replaced by its words; a thing's id gets its name before it, a repeated noun goes."""
+    before, _, after = text.partition(f"{{{name}}}")
+    argument = next(a for a in step.arguments if a.name == name)
+    if (
+        argument.origin in ("said", "known")
+        and is_identifier(argument.schema, name)
+        and words == argument.value
+    ):
+        for language in ("en", "zh"):
+            called = thing(step.tool, name, language)
+            chinese = bool(re.search(r"[\u4e00-\u9fff]", text))
+            if chinese == (language == "zh") and not re.search(rf"{re.escape(called)}(编号)?为?\s?$", before):
+                words = f"{called}{words}" if chinese else f"{called} {words}"
+    last = words.rsplit(" ", 1)[-1]
+    if " " in words and re.match(rf" {re.escape(last)}\b", after):
+        after = after[1 + len(last) :]
+    return before + words + after
+
+
+UNITS = "nights? people days? minutes? hours? euros? stars? results? weeks? months? years? guests?".split()
+PREPOSITIONS = (
+    "in at on for from to with by until under over of about as into starting arriving after before between"
+).split()
+CLAUSE = r"(?=$|[,.;]| and | (?:" + "|".join(PREPOSITIONS) + r")\b)"
+
+
+def leave_out(text: str, name: str, tool: Tool, language: str) -> str:
+    """``text`` without ``{name}``: with its preposition where that reads on, else something vague instead."""
+    hole = re.escape(f"{{{name}}}")
+    numeric = tool.properties.get(name, {}).get("type") in ("integer", "number")
+    if language == "zh":
+        for pattern in (rf"在{hole}(?=[^的，]|$)", rf"，[^，]{{0,6}}{hole}[^，]{{0,3}}$", rf"“{hole}”"):
+            shorter = re.sub(pattern, "", text, count=1)
+            if shorter != text and len(shorter) > 3:
+                return shorter
+        vague = "几" if numeric else f"某个{thing(tool, name, language)}"
+        return re.sub(hole, vague, text, count=1)
+    units = "|".join(UNITS)
+    words = "|".join(PREPOSITIONS)
+    pattern = rf",? (?:(?:the night of|checking in on|arriving on|staying|starting|{words}) )+[“\"]?{hole}[”\"]?(?: (?:{units}))?{CLAUSE}"
+    shorter = re.sub(pattern, "", text, count=1)
+    if shorter != text and " " in shorter.strip():
+        return shorter
+    called = thing(tool, name, language)
+    if numeric:
+        vague = "some" if re.search(rf"{hole} \w", text) else f"a certain {called}"
+    else:
+        vague = (
+            f"one of my {called}s"
+            if is_identifier(tool.properties.get(name, {}), name)
+            else f"a certain {called}"
+        )
+    return re.sub(rf"[“\"]?{hole}[”\"]?", vague, text, count=1)

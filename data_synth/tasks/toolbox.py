@@ -1,0 +1,125 @@
+"""What the tasks that plan with tools share: the tools of the run's split, their graphs, the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
+from random import Random
+from typing import Any
+
+from data_synth.config import Settings
+from data_synth.llm.model import Model
+from data_synth.tasks.base import Split
+from data_synth.tools.collection import load_tools, tool_split, tools_of_split
+from data_synth.tools.graphs import ToolGraphs, build_graphs
+from data_synth.tools.tool import Tool
+from recipes.command import InputError
+
+
+class Toolbox:
+    """Tools, graphs and model of a run.
+
+    Each is built at its first use, once in a process, so a toolbox costs nothing to pickle, and a forked worker
+    has what its parent built before. Everything but the model is read-only.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def open(cls, settings: Settings) -> Toolbox:
+        """A toolbox of the run's split.
+
+        Raises:
+            InputError: the split has fewer than two tools.
+        """
+        return cls(settings)
+
+    @cached_property
+    def tools(self) -> dict[str, Tool]:
+        """The run's tools by name."""
+        tools = _tools(self.settings)
+        if len(tools) < 2:
+            raise InputError(
+                f"split={self.settings.split}: leaves {len(tools)} tools; raise its share, or give more with tools.path"
+            )
+        return tools
+
+    @cached_property
+    def graphs(self) -> ToolGraphs:
+        """Dependency and sharing between the run's tools."""
+        return _graphs(self.settings)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model of ``llm=…``."""
+        from data_synth.llm import open_model
+
+        return open_model(self.settings.llm, self.settings.seed)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """In the order in which rows take turns."""
+        return ("en", "zh") if self.settings.language == "both" else (self.settings.language,)
+
+    def tool_at(self, position: int) -> Tool:
+        """The tools in turn: each once in a shuffled order, then each once in another."""
+        names = list(self.tools)
+        order = _order(tuple(names), f"{self.settings.seed}/{position // len(names)}")
+        return self.tools[order[position % len(names)]]
+
+    def distractors(self, used: Iterable[str], number: int, rng: Random) -> list[Tool]:
+        """At most ``number`` other tools, half of them from the domains of ``used``."""
+        taken = set(used)
+        domains = {self.tools[name].domain for name in taken}
+        others = [name for name in self.tools if name not in taken]
+        near = [name for name in others if self.tools[name].domain in domains]
+        chosen = rng.sample(near, min(number - number // 2, len(near)))
+        rest = [name for name in others if name not in chosen]
+        chosen += rng.sample(rest, min(number - len(chosen), len(rest)))
+        return [self.tools[name] for name in chosen]
+
+    def split_of(self, names: Iterable[str]) -> Split:
+        """The split of a row that shows the named tools: the one furthest from training that any belongs to."""
+        settings = self.settings
+        splits = {tool_split(name, settings.test_share, settings.validation_share) for name in names}
+        return next((split for split in ("test", "validation") if split in splits), "train")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self.settings}
+
+
+def _tools(settings: Settings) -> dict[str, Tool]:
+    return _shared(settings)["tools"]
+
+
+def _graphs(settings: Settings) -> ToolGraphs:
+    shared = _shared(settings)
+    if "graphs" not in shared:
+        shared["graphs"] = build_graphs(shared["tools"])
+    return shared["graphs"]
+
+
+_SHARED: dict[str, dict[str, Any]] = {}
+
+
+def _shared(settings: Settings) -> dict[str, Any]:
+    """What several toolboxes of one process have in common, by the settings that decide it."""
+    key = repr((settings.tools, settings.split, settings.test_share, settings.validation_share))
+    if key not in _SHARED:
+        everything = load_tools(settings.tools)
+        shares = (settings.test_share, settings.validation_share)
+        _SHARED[key] = {"tools": tools_of_split(everything, settings.split, *shares)}
+    return _SHARED[key]
+
+
+@cache
+def _order(names: tuple[str, ...], stream: str) -> tuple[str, ...]:
+    order = list(names)
+    Random(f"tools/{stream}").shuffle(order)
+    return tuple(order)
+
+
+def public_tools(tools: Iterable[Tool]) -> list[Mapping[str, Any]]:
+    """As a row's ``tools`` holds them."""
+    return [tool.to_openai() for tool in tools]
