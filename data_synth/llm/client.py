@@ -101,11 +101,11 @@ class Client:
             InputError: the run can't go on.
         """
         async with self._slots:
+            failed_at = time.monotonic()
             for attempt in range(1, self._settings.max_retries + 2):
                 if self._stopped is not None:
                     raise InputError(self._stopped)
                 url = await self._next_server()
-                started = time.monotonic()
                 try:
                     completion = await self._structured(url, body, response_format)
                 except _RefusedError as refusal:
@@ -117,7 +117,8 @@ class Client:
                     if attempt > self._settings.max_retries or (
                         isinstance(error, UnusableError) and error.final
                     ):
-                        raise self._failed(url, error, attempt, started) from None
+                        raise self._failed(url, error, attempt, failed_at) from None
+                    failed_at = time.monotonic()
                     await asyncio.sleep(pause)
                     continue
                 self._answered_at = time.monotonic()
@@ -216,12 +217,14 @@ class Client:
         return min(doubled, self._settings.max_wait_s) * (0.5 + 0.5 * random.random())
 
     def _failed(
-        self, url: str, error: _FaultError | UnusableError, attempt: int, started: float
+        self, url: str, error: _FaultError | UnusableError, attempt: int, since: float
     ) -> AnswerError | InputError:
-        """Whom to blame after the last attempt: the servers, if they answered nobody meanwhile, or the request."""
+        """Whom to blame after the last attempt: the servers, if they answered nobody ``since`` the one before, or
+        this request alone.
+        """
         self._num_failed += 1
         gave_up = f"gave up after {attempt} attempts"
-        if isinstance(error, _FaultError) and self._answered_at < started:
+        if isinstance(error, _FaultError) and self._answered_at < since:
             return self._stop(
                 f"llm.base_url={url}: {error}; {gave_up}: see that the server runs and has room, and run the same"
                 " command again: it goes on"
