@@ -142,7 +142,8 @@ class Fields:
     def _schema(self, name: str, spec: Mapping[str, Any], label: str) -> dict[str, Any]:
         text = spec.get("text", label[0].upper() + label[1:])
         if "list" in spec:
-            schema = {"type": "array", "items": self._part(spec["list"]), "minItems": 1, "maxItems": 3}
+            least = spec.get("min", 1)
+            schema = {"type": "array", "items": self._part(spec["list"]), "minItems": least, "maxItems": 3}
             return schema | {"description": text, KIND: spec["kind"]}
         if "object" in spec:
             return self.object(spec["object"]) | {"description": text, KIND: spec["kind"]} | _say(spec)
