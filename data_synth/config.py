@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_synth.filters.settings import FilterSettings
-from data_synth.llm.settings import LlmSettings
+from data_synth.llm.settings import MACHINE_LLM_KEYS, LlmSettings
 from data_synth.tools.settings import ToolsSettings
 from recipes.command import InputError
 
-MACHINE_KEYS = ("output_dir", "num_workers")
+MACHINE_KEYS = frozenset({"output_dir", "num_workers", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)})
 """Keys that say where and how fast, and leave every byte of the output as it is."""
 
 
@@ -56,9 +56,8 @@ class Settings:
         """What decides the bytes of the output, as flat JSON: dotted key to value."""
         flat: dict[str, Any] = {}
         for key, value in dataclasses.asdict(self).items():
-            if key not in MACHINE_KEYS:
-                _flatten(key, value, flat)
-        return flat
+            _flatten(key, value, flat)
+        return {key: value for key, value in flat.items() if key not in MACHINE_KEYS}
 
 
 def check_share(key: str, value: float) -> None:
@@ -71,5 +70,7 @@ def _flatten(key: str, value: Any, into: dict[str, Any]) -> None:
     if isinstance(value, dict):
         for name, inner in value.items():
             _flatten(f"{key}.{name}", inner, into)
+    elif isinstance(value, Path):
+        into[key] = str(value)
     else:
         into[key] = list(value) if isinstance(value, tuple) else value

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_synth.config import Settings
+from data_synth.tasks.procedural.settings import ProceduralRun
+from data_synth.tasks.procedural.task import ProceduralTask
 from data_synth.tasks.scheduling.settings import SchedulingSettings
 from data_synth.tasks.scheduling.task import SchedulingTask
 
@@ -18,4 +20,7 @@ class Entry:
     make: Any
 
 
-TASKS = {"scheduling": Entry(SchedulingSettings, SchedulingTask)}
+TASKS = {
+    "scheduling": Entry(SchedulingSettings, SchedulingTask),
+    "procedural": Entry(ProceduralRun, ProceduralTask),
+}
