@@ -72,12 +72,14 @@ def rounds_of(plan: Plan, tools: Mapping[str, Tool]) -> tuple[Round, ...]:
     """
     rounds: list[Round] = []
     said: set[str] = set()
+    asked_for: set[int] = set()
     masked = plan.masked()
     for number, turn in enumerate(plan.turns):
         before = set(said)
         said |= turn.slots
         here = [step for step in plan.steps if step.id in turn.steps]
-        refined = [step for step in plan.steps if step.id not in turn.steps and _takes(step, turn.slots)]
+        refined = [step for step in plan.steps if step.id in asked_for and _takes(step, turn.slots)]
+        asked_for |= turn.steps
         planned = sorted([*here, *refined], key=lambda step: step.id)
         asks = tuple(
             slot for slot in masked if slot not in before and any(_takes(s, {slot}) for s in planned)

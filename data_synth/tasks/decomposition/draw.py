@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -85,10 +86,8 @@ class _Drawer:
         for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
             plan = self._extended(plan, ("add", "group", "group", "concatenate"))
         if self.rng.random() < 0.15:
-            try:
+            with contextlib.suppress(NotApplicable):
                 plan = self._tried(lambda: self._transformed(plan))
-            except NotApplicable:
-                pass
         changed = plan
         weights = self.settings.weights
         wanted = self._shuffled(("mask", "split"))

@@ -123,8 +123,8 @@ class _Writer:
 
     def _opened(self, clause: str, step: StepView) -> str:
         if step.conditions:
-            condition = self._condition(step)
-            return self._if(condition, clause).lstrip("。；.; ，")
+            frame = self._if(self._condition(step), "{}").lstrip("。；.; ").removeprefix("Then, ")
+            return frame.replace("{}", self._fitting(frame, clause)) + self._stop()
         frame = self._pick(frames.OPENINGS if self.first else frames.LATER)
         text = frame.format(self._fitting(frame, clause))
         return text
@@ -164,8 +164,7 @@ class _Writer:
         if connective[0] in ".。":
             start = connective[1:].lstrip()
             addition = start.replace("{}", self._fitting(start, clause))
-            stop = "。" if self.language == "zh" else "."
-            return body + end + self._gap() + sentence(addition) + stop
+            return body + end + self._gap() + sentence(addition) + self._stop()
         return body + connective.replace("{}", self._fitting(connective, clause)) + end
 
     def _fitting(self, frame: str, clause: str) -> str:
@@ -185,7 +184,7 @@ class _Writer:
         greeting, closing = self._pick(frames.GREETINGS), self._pick(frames.CLOSINGS)
         if self.rng.random() < 0.3:
             context = self._pick(frames.CONTEXTS)
-            body = f"{greeting}{lowered(context) if greeting and not context.startswith('I') else context}{gap}{sentence(text)}"
+            body = f"{greeting}{lowered(context) if greeting else context}{gap}{sentence(text)}"
         else:
             body = f"{greeting}{lowered(text)}" if greeting and self.language == "en" else greeting + text
         return self._polished(body + (gap + closing if closing else ""))
@@ -193,6 +192,9 @@ class _Writer:
     def _polished(self, text: str) -> str:
         text = re.sub(r" +", " ", text)
         return sentence(re.sub(r"\.\.+", ".", text)).strip()
+
+    def _stop(self) -> str:
+        return "。" if self.language == "zh" else "."
 
     def _gap(self) -> str:
         return "" if self.language == "zh" else " "

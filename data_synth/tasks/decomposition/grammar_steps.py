@@ -62,6 +62,7 @@ def step_clause(step: StepView, style: Style, with_numbers: bool) -> str:
 
 
 def _reference(step: StepView, argument: ArgumentView, language: str, with_numbers: bool) -> str:
+    assert argument.source_tool is not None
     found = result_noun(step, argument, argument.source_tool, language)
     number = argument.source_number
     if language == "zh":

@@ -7,16 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import data_synth.tasks.decomposition.grammar_query
+import data_synth.tasks.decomposition.grammar_reply
+import data_synth.tasks.decomposition.grammar_steps  # noqa: F401 - they register the scripted model's grammars
 from data_synth.llm.model import AnswerError, Model, ask
-from data_synth.tasks.decomposition import grammar_query, grammar_reply, grammar_steps
 
 _TEXT = {"type": "string", "minLength": 1, "maxLength": 4000}
 _STEP_TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
 NUMBERED = re.compile(r"Step\d+\.|</?(?:Plan|Reply|Query)>")
 """What a text must not hold, or the answer's format couldn't be read back."""
-
-GRAMMARS = (grammar_query, grammar_reply, grammar_steps)
-"""Imported for the grammars that they register."""
 
 
 def write_query(model: Model, language: str, stream: str, shared: Mapping[str, Any]) -> str:

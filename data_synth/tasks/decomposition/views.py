@@ -1,4 +1,4 @@
-"""What a round's roles are told about its steps: plain data for the prompts, with the tool's phrases for the grammars."""
+"""What a round's roles are told about its steps: plain data for the prompts, phrases for the grammars."""
 
 from __future__ import annotations
 

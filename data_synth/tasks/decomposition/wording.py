@@ -16,7 +16,20 @@ from data_synth.simulator.values import spoken
 from data_synth.tasks.decomposition.views import ArgumentView, StepView
 from data_synth.tools.tool import KIND, Tool
 
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2})(?::\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
 TIME = re.compile(r"(\d{2}):(\d{2})")
@@ -155,7 +168,9 @@ def sentence(text: str) -> str:
 
 def lowered(text: str) -> str:
     """The text to go on a sentence with; abbreviations keep their capitals."""
-    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+    if re.match(r"I\b|[A-Z][A-Z0-9]", text):
+        return text
+    return text[:1].lower() + text[1:]
 
 
 # Phrases with their arguments
@@ -214,10 +229,42 @@ def insert(text: str, name: str, words: str, step: StepView) -> str:
     return before + words + after
 
 
-UNITS = "nights? people days? minutes? hours? euros? stars? results? weeks? months? years? guests?".split()
-PREPOSITIONS = (
-    "in at on for from to with by until under over of about as into starting arriving after before between"
-).split()
+UNITS = [
+    "nights?",
+    "people",
+    "days?",
+    "minutes?",
+    "hours?",
+    "euros?",
+    "stars?",
+    "results?",
+    "weeks?",
+    "months?",
+    "years?",
+    "guests?",
+]
+PREPOSITIONS = [
+    "in",
+    "at",
+    "on",
+    "for",
+    "from",
+    "to",
+    "with",
+    "by",
+    "until",
+    "under",
+    "over",
+    "of",
+    "about",
+    "as",
+    "into",
+    "starting",
+    "arriving",
+    "after",
+    "before",
+    "between",
+]
 CLAUSE = r"(?=$|[,.;]| and | (?:" + "|".join(PREPOSITIONS) + r")\b)"
 
 
@@ -234,7 +281,8 @@ def leave_out(text: str, name: str, tool: Tool, language: str) -> str:
         return re.sub(hole, vague, text, count=1)
     units = "|".join(UNITS)
     words = "|".join(PREPOSITIONS)
-    pattern = rf",? (?:(?:the night of|checking in on|arriving on|staying|starting|{words}) )+[“\"]?{hole}[”\"]?(?: (?:{units}))?{CLAUSE}"
+    lead = rf",? (?:(?:the night of|checking in on|arriving on|staying|starting|{words}) )+"
+    pattern = rf"{lead}[“\"]?{hole}[”\"]?(?: (?:{units}))?{CLAUSE}"
     shorter = re.sub(pattern, "", text, count=1)
     if shorter != text and " " in shorter.strip():
         return shorter
