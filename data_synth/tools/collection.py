@@ -7,12 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from data_synth.tasks.base import Split, split_of
 from data_synth.tools.settings import ToolsSettings
 from data_synth.tools.tool import Tool
 from recipes.command import InputError
+
+if TYPE_CHECKING:
+    from data_synth.tasks.base import Split
 
 LEGAL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -60,6 +62,10 @@ def read_tools(path: Path, key: str = "tools.path") -> dict[str, Tool]:
 
 def tool_split(name: str, test_share: float, validation_share: float = 0.0) -> Split:
     """The split that a tool belongs to, by SHA-256 of its name: no tool is in rows of two splits."""
+    from data_synth.tasks.base import (
+        split_of,  # the package of the tasks imports them all, and they import this
+    )
+
     return split_of(hashlib.sha256(name.encode()).hexdigest(), test_share, validation_share)
 
 
@@ -80,14 +86,14 @@ def _parse(line: str, place: str) -> Tool:
         record = json.loads(line)
     except ValueError:
         raise InputError(f"{place} isn't JSON; {fix}") from None
-    wrong = _fault(record)
+    wrong = fault(record)
     if wrong:
         raise InputError(f"{place} {wrong}; {fix}")
     return Tool.from_record(record)
 
 
-def _fault(record: Any) -> str | None:
-    """What keeps a record from being a tool."""
+def fault(record: Any) -> str | None:
+    """What keeps a record from being a tool; None where nothing does."""
     if not isinstance(record, dict):
         return "isn't an object"
     for key in ("name", "description", "parameters", "output"):

@@ -25,7 +25,7 @@ from data_synth.tools.dependency_rank import name_number, ranks, smallest
 from data_synth.tools.dependency_terms import Leaf, Path, Slot, Term, leaves, slots
 from data_synth.tools.settings import GraphSettings
 from data_synth.tools.tool import Tool
-from data_synth.tools.words import GENERIC
+from data_synth.tools.words import is_generic
 
 type Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """Texts to vectors of length 1, ``[texts, dimensions]``."""
@@ -72,7 +72,7 @@ class Features:
         given = [leaves(tool, with_text) for tool in tools.values()]
         counts: dict[str, int] = defaultdict(int)
         for ask, give in zip(asked, given, strict=True):
-            for key in {item.term.key for item in (*ask, *give)}:
+            for key in {slot.term.key for slot in ask} | {leaf.term.key for leaf in give}:
                 counts[key] += 1
         ids = {domain: number for number, domain in enumerate(sorted({t.domain for t in tools.values()}))}
         domains = [
@@ -144,8 +144,7 @@ def _match_terms(
 
 
 def _telling(term: Term) -> set[str]:
-    words = set(term.words)
-    return words - GENERIC or words
+    return {word for word in term.words if not is_generic(word)} or set(term.words)
 
 
 def _match_meanings(

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from data_synth.tools.dependency_terms import Term, fits
-from data_synth.tools.words import GENERIC, Words, are_opposed
+from data_synth.tools.words import Words, are_opposed, is_generic, says_nothing
 
 KIND_BASE, NAME_BASE, SIMILAR_BASE, CLOSE_BASE = 1.0, 0.9, 0.8, 0.8
 """What a link is worth by what it rests on; a similarity multiplies the last two. Ours, as the factors below."""
-COMMON_LOSS, OTHER_DOMAIN = 0.5, 0.9
+COMMON_LOSS, OTHER_DOMAIN = 0.5, 0.8
 """The score falls by ``COMMON_LOSS · √share`` where a share of all tools has the value, and over domains."""
 SCORE_UNIT = 10_000
 """Scores are compared as whole numbers of this unit, so that no rounding decides a rank."""
@@ -52,7 +52,9 @@ class Matcher:
         if cosine < self.embedding_similarity or (output.kind and parameter.kind):
             return None
         heads = output.words[-1], parameter.words[-1]
-        if heads[0] != heads[1] and not GENERIC.isdisjoint(heads):
+        # A player's id reads much like a game's, and like the player's name.
+        sure = heads[0] == heads[1] and cosine >= (1 + self.embedding_similarity) / 2
+        if any(is_generic(head) for head in heads) and not sure:
             return None
         if are_opposed(output.words, parameter.words) or not fits(output, parameter):
             return None
@@ -60,14 +62,16 @@ class Matcher:
         return Match(CLOSE_BASE * cosine, reason)
 
     def similarity(self, one: Words, other: Words) -> float:
-        """Weight of the words in common over that of all: 0 where the last words differ or only generic ones meet."""
-        if one[-1] != other[-1]:
+        """Weight of the words in common over that of all.
+
+        0 where only generic words meet, or the last words differ: they say what the value is. Of a generic one, such
+        as ``id``, the word before it says whose: a product's name isn't a product category's name.
+        """
+        tail = 2 if is_generic(one[-1]) else 1
+        common = set(one) & set(other)
+        if one[-tail:] != other[-tail:] or says_nothing(common) or are_opposed(one, other):
             return 0.0
-        ones, others = set(one), set(other)
-        common = ones & others
-        if common <= GENERIC or are_opposed(one, other):
-            return 0.0
-        return self._weight(common) / self._weight(ones | others)
+        return self._weight(common) / self._weight({*one, *other})
 
     def _weight(self, words: Iterable[str]) -> float:
         return math.fsum(self.weights[word] for word in words)
@@ -81,7 +85,7 @@ def word_weights(terms: Iterable[Term]) -> dict[str, float]:
         num_terms += 1
         counts.update(set(term.words))
     return {
-        word: math.log(1 + num_terms / count) * (0.25 if word in GENERIC else 1.0)
+        word: math.log(1 + num_terms / count) * (0.25 if is_generic(word) else 1.0)
         for word, count in counts.items()
     }
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_synth.tools.tool import KIND, Tool
-from data_synth.tools.words import SETTINGS, Words, qualified, says_nothing, subject_of, words_of
+from data_synth.tools.words import (
+    ABOUT_THE_CALL,
+    SETTINGS,
+    Words,
+    qualified,
+    says_nothing,
+    subject_of,
+    words_of,
+)
 
 type Path = tuple[str | int, ...]
 
@@ -96,7 +104,8 @@ def leaves(tool: Tool, with_text: bool = False) -> list[Leaf]:
 
 def _walk(schema: Mapping[str, Any], path: Path, around: list[Words], with_text: bool) -> Iterator[Leaf]:
     for name, inner in schema.get("properties", {}).items():
-        yield from _walk_field(name, inner, (*path, name), around, with_text)
+        if name.lower() not in ABOUT_THE_CALL:
+            yield from _walk_field(name, inner, (*path, name), around, with_text)
 
 
 def _walk_field(

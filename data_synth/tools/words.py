@@ -21,9 +21,11 @@ _LISTS = yaml.safe_load(
 )
 _ABBREVIATIONS: dict[str, str] = _LISTS["abbreviations"]
 GENERIC = frozenset(_LISTS["generic"].split())
-"""Words that don't tell alone what a value is."""
 SETTINGS = frozenset(_LISTS["settings"].split())
 """Parameters that say how to ask, which no other tool's output fills."""
+ABOUT_THE_CALL = frozenset(_LISTS["about_the_call"].split())
+"""Parts of an answer that are about the call, not about what was asked for."""
+_MANNERS = frozenset(_LISTS["manners"].split())
 _OPPOSITES = frozenset(frozenset(pair.split()) for pair in _LISTS["opposites"])
 _VERBS = frozenset(_LISTS["verbs"].split())
 _FILLERS = frozenset(_LISTS["fillers"].split())
@@ -44,10 +46,11 @@ def subject_of(tool_name: str) -> Words:
     The first word may be a verb that is also a noun (``order_pizza``); later ones then are not.
     """
     words = words_of(tool_name.split("_for_")[0])
+    manner = next((place for place, word in enumerate(words) if place and word in _MANNERS), len(words))
     told = [
         word
-        for place, word in enumerate(words)
-        if word not in GENERIC and word not in (_VERBS if place == 0 else _FILLERS)
+        for place, word in enumerate(words[:manner])
+        if not is_generic(word) and word not in (_VERBS if place == 0 else _FILLERS)
     ]
     return tuple(dict.fromkeys(told))[-_MAX_CONTEXT:]
 
@@ -69,7 +72,12 @@ def qualified(name: str, around: Iterable[Words]) -> Words:
 
 def says_nothing(words: Iterable[str]) -> bool:
     """Whether every word is generic."""
-    return all(word in GENERIC for word in words)
+    return all(is_generic(word) for word in words)
+
+
+def is_generic(word: str) -> bool:
+    """Whether a word doesn't tell alone what a value is: those of the list, single Latin letters and numbers."""
+    return word in GENERIC or word.isdecimal() or (len(word) == 1 and word.isascii())
 
 
 def are_opposed(one: Words, other: Words) -> bool:
