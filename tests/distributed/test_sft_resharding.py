@@ -69,7 +69,7 @@ def go_back_to(run, step):
     "layout",
     [
         ["parallel.tp=2", "parallel.pp=2", "parallel.ep=2"],
-        ["parallel.ep=4"],
+        pytest.param(["parallel.ep=4"], marks=pytest.mark.slow),
     ],
     ids=["tp2pp2ep2", "ep4"],
 )

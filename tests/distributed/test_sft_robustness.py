@@ -8,8 +8,11 @@ import subprocess
 import time
 
 import pytest
+import torch.distributed as dist
 from commands import must_run, run_module
 from sft_runs import launcher, metrics, run_sft
+
+from magic_megatron.sft.integrity import find_damage
 
 RECIPE = [
     "platform=rehearsal",
@@ -66,13 +69,27 @@ DAMAGE = [
 ]
 
 
+@pytest.fixture
+def one_process():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
 @pytest.mark.parametrize(("harm", "name", "said"), DAMAGE, ids=[name for _, name, _ in DAMAGE])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
-    recipe, finished, tmp_path, harm, name, said
-):
+def test_damage_is_found_and_named(one_process, finished, tmp_path, harm, name, said):
+    checkpoint = tmp_path / "step_0000004"
+    shutil.copytree(finished / "checkpoints/step_0000004", checkpoint)
+    assert find_damage(checkpoint) is None
+    harm(checkpoint / name)
+    assert said in find_damage(checkpoint)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_is_used(recipe, finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     newest = run / "checkpoints/step_0000004"
+    harm, name, said = DAMAGE[0]
     harm(newest / name)
     done = must_run("magic_megatron.sft", *recipe, f"output_dir={run}")
     assert f"warning: checkpoint {newest} is damaged ({said}" in done.stderr
@@ -112,7 +129,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("num_processes", [1, 2])
+@pytest.mark.parametrize("num_processes", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_no_room_for_a_checkpoint(recipe, finished, small_disk, num_processes):
     run = small_disk / "run"
     command = [*launcher(num_processes), "-m", "magic_megatron.sft", *recipe, f"output_dir={run}"]
@@ -151,7 +168,7 @@ def test_the_disk_runs_full_between_checkpoints(recipe, finished, small_disk):
     assert losses(run) == losses(finished)
 
 
-@pytest.mark.parametrize("async_save", ["true", "false"])
+@pytest.mark.parametrize("async_save", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_a_write_that_fails_in_the_middle(recipe, tmp_path, async_save):
     """Every file may have 6 MB, a shard with the optimizer's state needs 11."""
     run = tmp_path / "run"
