@@ -1,4 +1,4 @@
-"""``python -m data_synth.export``: rows to training files (Megatron's indexed pair, verl's parquet).
+"""``python -m data_synth.export``: rows to training files (Megatron's indexed pair, packs, verl's parquet, messages).
 
 One pass over the input: worker processes check, render and tokenize it batch by batch, this one writes the batches in
 order, so that any number of workers gives the same bytes. Where a tokenizer is to be trained, a pass before it checks
@@ -9,22 +9,36 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from omegaconf import DictConfig
 
+from data_synth.card import CARD, write_export_card
 from data_synth.engine_workers import ordered_map
 from data_synth.writers.acceptance import Acceptance
-from data_synth.writers.parquet import ParquetWriter, prepare_records
+from data_synth.writers.documents import Reasoning
+from data_synth.writers.messages import MessagesPreparer, MessagesWriter
+from data_synth.writers.parquet import ParquetWriter, RecordsPreparer, Turns
 from data_synth.writers.rows import Lines, Row, check_files, no_rows, read_lines, sample_rows, show_progress
-from data_synth.writers.staging import REJECTED, check_folder, digest, staged, write_manifest
+from data_synth.writers.staging import (
+    REJECTED,
+    check_folder,
+    digest,
+    files_of_earlier,
+    staged,
+    write_manifest,
+)
 from data_synth.writers.vocabulary import CONTROL_TOKENS, check_vocab_size
 from recipes.command import InputError, run, typed
 
-FORMATS = ("indexed", "parquet")
+FORMATS = ("indexed", "packed", "parquet", "messages")
+TOKENIZED = ("indexed", "packed")
+SHOWN_PER_DOMAIN = 3
+"""Rows of each domain in ``train_report.html``: the first."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,11 @@ class ExportConfig:
     input: str | list[str]
     output_dir: str
     format: str | list[str]
+    reasoning: Reasoning
+    turns: Turns
+    pack_size: int
+    pack_multiple: int
+    pack_window: int
     tokenizer: str | None
     vocab_size: int
     tokenizer_rows: int
@@ -49,8 +68,12 @@ class ExportConfig:
         return [self.format] if isinstance(self.format, str) else self.format
 
     @property
+    def tokenized(self) -> list[str]:
+        return [name for name in self.formats if name in TOKENIZED]
+
+    @property
     def trains_tokenizer(self) -> bool:
-        return self.tokenizer is None and "indexed" in self.formats
+        return self.tokenizer is None and bool(self.tokenized)
 
 
 class Writer(Protocol):
@@ -77,6 +100,7 @@ class Batch:
     domains: set[str]
     num_accepted: int
     rejected: list[dict[str, str]]
+    shown: list[Row]
     num_bytes: int
 
 
@@ -86,6 +110,7 @@ class BatchMaker:
 
     acceptance: Acceptance
     formats: list[Format]
+    num_shown: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, lines: Lines) -> Batch:
         rows = lines.rows()
@@ -95,8 +120,18 @@ class BatchMaker:
             domains={row.domain for row in rows},
             num_accepted=len(accepted),
             rejected=rejected,
+            shown=self._shown(accepted),
             num_bytes=lines.num_bytes,
         )
+
+    def _shown(self, rows: list[Row]) -> list[Row]:
+        """Rows of which this process has seen fewer than are shown; all that come first are among them."""
+        shown = []
+        for row in rows:
+            if self.num_shown[row.domain] < SHOWN_PER_DOMAIN:
+                self.num_shown[row.domain] += 1
+                shown.append(row)
+        return shown
 
 
 def main(config: DictConfig) -> None:
@@ -109,8 +144,13 @@ def main(config: DictConfig) -> None:
     sample = list[Row]()
     if settings.trains_tokenizer:
         sample = sample_rows(settings.paths, settings.tokenizer_rows, settings.batch_rows)
-    with staged(Path(settings.output_dir)) as folder:
+    output_dir = Path(settings.output_dir)
+    has_own_card = (output_dir / CARD).exists() and CARD not in files_of_earlier(output_dir)
+    with staged(output_dir) as folder:
         manifest = _export(settings, sample, folder)
+        if not has_own_card:
+            files = [path.name for path in folder.iterdir()]
+            write_export_card(folder, {**manifest, "files": files}, [Path(path) for path in settings.paths])
         write_manifest(folder, manifest)
     print(json.dumps({key: value for key, value in manifest.items() if key.startswith("num_")}))
 
@@ -122,11 +162,17 @@ def _check(settings: ExportConfig) -> None:
     for key, values in (("format", settings.formats), ("input", settings.paths)):
         if not values or len(set(values)) < len(values):
             raise InputError(f"{key}=[{','.join(values)}]: name one or more, each once: {key}=[a,b]")
-    for key in ("tokenizer_rows", "batch_rows", "num_workers"):
+    positive = ("pack_size", "pack_multiple", "pack_window", "tokenizer_rows", "batch_rows", "num_workers")
+    for key in positive:
         if getattr(settings, key) < 1:
             raise InputError(f"{key}={getattr(settings, key)}: must be at least 1; leave it out")
-    if settings.tokenizer and "indexed" not in settings.formats:
-        raise InputError(f"tokenizer={settings.tokenizer}: format=parquet writes text; leave it out")
+    if settings.pack_size % settings.pack_multiple:
+        raise InputError(
+            f"pack_multiple={settings.pack_multiple}: must divide pack_size={settings.pack_size}; try a power of 2"
+        )
+    if settings.tokenizer and not settings.tokenized:
+        formats = ",".join(settings.formats)
+        raise InputError(f"tokenizer={settings.tokenizer}: format={formats} writes text; leave it out")
     if settings.trains_tokenizer:
         check_vocab_size(settings.vocab_size)
     elif settings.tokenizer and not (Path(settings.tokenizer) / "tokenizer.json").is_file():
@@ -138,19 +184,31 @@ def _check(settings: ExportConfig) -> None:
 
 def _export(settings: ExportConfig, sample: list[Row], folder: Path) -> dict[str, Any]:
     """Write every format into ``folder``; what the manifest says of them."""
-    manifest: dict[str, Any] = {}
-    control: tuple[str, ...] = CONTROL_TOKENS
-    formats = list[Format]()
-    if "indexed" in settings.formats:
-        indexed, control, manifest = _open_indexed(settings, sample, folder)
-        formats.append(indexed)
+    tokens = TokenFormats(settings, sample, folder) if settings.tokenized else None
+    formats = [tokens.format] if tokens else []
     if "parquet" in settings.formats:
-        formats.append(Format(prepare_records, ParquetWriter))
-    maker = BatchMaker(Acceptance(control), formats)
+        formats.append(Format(RecordsPreparer(settings.turns), ParquetWriter))
+    if "messages" in settings.formats:
+        formats.append(Format(MessagesPreparer(settings.reasoning), MessagesWriter))
+    maker = BatchMaker(Acceptance(tokens.control if tokens else CONTROL_TOKENS), formats)
+    counts, shown = _write(settings, maker, [form.open(folder) for form in formats], folder)
+    manifest = {**counts, "source": {path: digest(Path(path)) for path in settings.paths}}
+    if tokens:
+        from data_synth.report.tokens import write_token_report
+
+        write_token_report(folder, shown, tokens.encoder)
+        manifest |= tokens.described
+    return manifest
+
+
+def _write(
+    settings: ExportConfig, maker: BatchMaker, writers: list[Writer], folder: Path
+) -> tuple[dict[str, Any], list[Row]]:
+    """Everything through ``maker`` into ``writers``: what there was, and the first rows of each domain."""
     lines = read_lines(settings.paths, settings.batch_rows)
     batches = ordered_map(maker, lines, settings.num_workers, prepare_worker=lambda: None)
-    writers = [form.open(folder) for form in formats]
-    counts, domains, last_reason = {"num_rows": 0, "num_rejected": 0}, set[str](), ""
+    domains, last_reason, num_rows, num_rejected = Counter[str](), "", 0, 0
+    shown = dict[str, list[Row]]()
     with (folder / REJECTED).open("w", encoding="utf-8") as rejected:
         for batch in show_progress(batches, "exporting", settings.paths):
             for writer, prepared in zip(writers, batch.prepared, strict=True):
@@ -158,35 +216,76 @@ def _export(settings: ExportConfig, sample: list[Row], folder: Path) -> dict[str
             for line in batch.rejected:
                 rejected.write(json.dumps(line, ensure_ascii=False) + "\n")
                 last_reason = line["reason"]
-            counts["num_rows"] += batch.num_accepted
-            counts["num_rejected"] += len(batch.rejected)
-            domains |= batch.domains
+            for row in batch.shown:
+                shown.setdefault(row.domain, []).append(row)
+            num_rows += batch.num_accepted
+            num_rejected += len(batch.rejected)
+            domains.update(batch.domains)
+    manifest: dict[str, Any] = {
+        "num_rows": num_rows,
+        "num_rejected": num_rejected,
+        "domains": sorted(domains),
+    }
     for writer in writers:
         manifest |= writer.close()
     if not domains:
         raise no_rows(settings.paths)
-    if not counts["num_rows"]:
+    if not num_rows:
         raise InputError(f"input={','.join(settings.paths)}: all rows refused: {last_reason}; change them")
-    sources = {path: digest(Path(path)) for path in settings.paths}
-    return {**counts, "domains": sorted(domains), "source": sources, **manifest}
+    return manifest, [row for rows in shown.values() for row in rows[:SHOWN_PER_DOMAIN]]
 
 
-def _open_indexed(
-    settings: ExportConfig, sample: list[Row], folder: Path
-) -> tuple[Format, tuple[str, ...], dict[str, Any]]:
-    """The indexed format, its tokenizer's control tokens, and what the manifest says of the tokenizer."""
-    from data_synth.writers import tokenizer
-    from data_synth.writers.indexed import IndexedPreparer, IndexedWriter
-    from data_synth.writers.masking import ChatEncoder
+class TokenFormats:
+    """The formats of tokens, which share their documents: the tokenizer in ``folder`` and what is made with it."""
 
-    if settings.tokenizer is None:
-        tokenizer.train(sample, settings.vocab_size, folder / "tokenizer")
-    else:
-        tokenizer.copy(settings.tokenizer, folder / "tokenizer")
-    encoder = ChatEncoder(tokenizer.load(folder / "tokenizer", settings.tokenizer or "null"))
-    encoder.check_template(settings.tokenizer or "null")
-    described = tokenizer.describe(encoder.tokenizer, folder / "tokenizer")
-    return Format(IndexedPreparer(encoder), IndexedWriter), encoder.control_tokens(), described
+    def __init__(self, settings: ExportConfig, sample: list[Row], folder: Path) -> None:
+        from data_synth.writers import tokenizer
+        from data_synth.writers.indexed import IndexedPreparer
+        from data_synth.writers.masking import ChatEncoder
+
+        if settings.tokenizer is None:
+            tokenizer.train(sample, settings.vocab_size, folder / "tokenizer")
+        else:
+            tokenizer.copy(settings.tokenizer, folder / "tokenizer")
+        origin = settings.tokenizer or "null"
+        self.encoder = ChatEncoder(tokenizer.load(folder / "tokenizer", origin), settings.reasoning)
+        self.encoder.check_template(origin)
+        self.control = self.encoder.control_tokens()
+        self.described = {
+            "reasoning": settings.reasoning,
+            **tokenizer.describe(self.encoder.tokenizer, folder / "tokenizer"),
+        }
+        self.format = Format(IndexedPreparer(self.encoder), self._open)
+        self._settings = settings
+
+    def _open(self, folder: Path) -> Writer:
+        writers = list[Writer]()
+        if "indexed" in self._settings.formats:
+            from data_synth.writers.indexed import IndexedWriter
+
+            writers.append(IndexedWriter(folder))
+        if "packed" in self._settings.formats:
+            from data_synth.writers.packed import PackedWriter, PackSettings
+
+            packs = PackSettings(
+                self._settings.pack_size, self._settings.pack_multiple, self._settings.pack_window
+            )
+            writers.append(PackedWriter(folder, packs, pad=self.encoder.tokenizer.eos_token_id))
+        return _Several(writers)
+
+
+@dataclass(frozen=True)
+class _Several:
+    """Writers that take the same."""
+
+    writers: list[Writer]
+
+    def write(self, prepared: Any) -> None:
+        for writer in self.writers:
+            writer.write(prepared)
+
+    def close(self) -> dict[str, Any]:
+        return {key: value for writer in self.writers for key, value in writer.close().items()}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_synth.writers.masking import ChatEncoder
+from data_synth.writers.masking import ChatEncoder, Document
 from data_synth.writers.rows import Row
 
 ROWS = "train_rows.jsonl"
@@ -36,17 +36,16 @@ class IndexedBatch:
 
 @dataclass(frozen=True)
 class IndexedPreparer:
-    """Turns rows into documents, one each, in whatever process."""
+    """Turns rows into documents, in whatever process."""
 
     encoder: ChatEncoder
 
     def __call__(self, rows: Sequence[Row]) -> IndexedBatch:
-        documents = self.encoder.encode(rows)
-        lines = []
-        for row, document in zip(rows, documents, strict=True):
-            counts = {"num_tokens": len(document.tokens), "num_loss_tokens": document.num_loss_tokens}
-            line = {"id": row.id, "task": row.task, "subtask": row.subtask, **counts}
-            lines.append(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        encoded = self.encoder.encode(rows)
+        documents = [document for of_row in encoded for document in of_row]
+        lines = [
+            _line(row, document) for row, of_row in zip(rows, encoded, strict=True) for document in of_row
+        ]
         return IndexedBatch(
             documents={
                 "text": b"".join(document.tokens.tobytes() for document in documents),
@@ -58,8 +57,15 @@ class IndexedPreparer:
         )
 
 
+def _line(row: Row, document: Document) -> str:
+    counts = {"num_tokens": len(document.tokens), "num_loss_tokens": document.num_loss_tokens}
+    turns = {"turns": document.source.turns} if document.source.turns != (0,) else {}
+    line = {"id": row.id, "task": row.task, "subtask": row.subtask, **turns, **counts}
+    return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 class IndexedWriter:
-    """Writes ``train_text_document``, ``train_label_document`` and a line per row in ``train_rows.jsonl``."""
+    """Writes ``train_text_document``, ``train_label_document`` and a line per document in ``train_rows.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,7 +75,7 @@ class IndexedWriter:
         self._num_loss_tokens = 0
 
     def write(self, batch: IndexedBatch) -> None:
-        """Append one document for each row to both datasets."""
+        """Append the documents to both datasets."""
         for kind, file in self._files.items():
             file.write(batch.documents[kind])
         self._rows.write(batch.lines)
@@ -83,8 +89,12 @@ class IndexedWriter:
             file.close()
             write_index(self._folder / f"train_{kind}_document.idx", lengths)
         self._rows.close()
-        totals = {"num_tokens": int(lengths.sum(dtype=np.int64)), "num_loss_tokens": self._num_loss_tokens}
-        return {"rows": ROWS, **totals}
+        return {
+            "rows": ROWS,
+            "num_documents": len(lengths),
+            "num_tokens": int(lengths.sum(dtype=np.int64)),
+            "num_loss_tokens": self._num_loss_tokens,
+        }
 
 
 def write_index(path: Path, lengths: NDArray[np.int32]) -> None:

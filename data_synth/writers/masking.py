@@ -7,31 +7,37 @@ offsets turn characters into tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from data_synth.writers.documents import ASSISTANT_TURN, Message, Reasoning, Text, split_into_texts
 from data_synth.writers.lines import LineTokenizer, Tokens
 from data_synth.writers.rows import Row
 from recipes.command import InputError
 
 IGNORED = -100
-# An empty think block is what the prompt ends with when enable_thinking=false; the model doesn't write it.
-ASSISTANT_TURN = re.compile(
-    r"<\|im_start\|>assistant\n(?:<think>\n\n</think>\n\n)?(.*?<\|im_end\|>)", re.DOTALL
-)
 
 
 @dataclass(frozen=True)
 class Document:
-    """One tokenized row: ``tokens`` and ``labels`` int32 [n]; a label is its token if learned, else -100."""
+    """A tokenized text of a row.
+
+    Attributes:
+        tokens: int32 [n].
+        labels: int32 [n]; a label is its token if learned, else -100.
+        starts: the character of the text at which each token begins, int32 [n].
+        source: the text, and which answers of the row are learned.
+    """
 
     tokens: NDArray[np.int32]
     labels: NDArray[np.int32]
+    starts: NDArray[np.int32]
+    source: Text
 
     @property
     def num_loss_tokens(self) -> int:
@@ -41,18 +47,23 @@ class Document:
 class ChatEncoder:
     """Turns rows into documents with the tokenizer's own chat template."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, reasoning: Reasoning) -> None:
         self.tokenizer = tokenizer
+        self._reasoning: Reasoning = reasoning
         self._lines = LineTokenizer(tokenizer.backend_tokenizer)
 
-    def encode(self, rows: Sequence[Row]) -> list[Document]:
-        """Documents of ``rows``. Their tokens are those of ``apply_chat_template``.
+    def encode(self, rows: Sequence[Row]) -> list[list[Document]]:
+        """The documents of each row. Their tokens are those of ``apply_chat_template``.
 
         Loss falls on what the assistant writes: reasoning, content, tool calls, and ``<|im_end|>``. A token
         that begins in the prompt and reaches into the assistant's text (newlines can merge so) gets none.
         """
-        texts = [self._render(row) for row in rows]
-        return [_label(*item) for item in zip(rows, texts, self._lines.encode(texts), strict=True)]
+        texts = [
+            split_into_texts(row.messages, lambda said, row=row: self._render(said, row), self._reasoning)  # type: ignore[misc]
+            for row in rows
+        ]
+        tokens = iter(self._lines.encode([text.text for parts in texts for text in parts]))
+        return [[_label(text, next(tokens)) for text in parts] for parts in texts]
 
     def control_tokens(self) -> tuple[str, ...]:
         """Tokens that steer a model and must come from the template alone, such as ``<|im_end|>``."""
@@ -74,17 +85,14 @@ class ChatEncoder:
                 " <|im_end|>; give a tokenizer with a ChatML template, such as Qwen3's"
             )
 
-    def _render(self, row: Row) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(row.messages, tools=[*row.tools] or None, tokenize=False)
-        )
+    def _render(self, messages: Sequence[Message], row: Row) -> str:
+        tools: Any = row.tools or None
+        return str(self.tokenizer.apply_chat_template([*messages], tools=tools, tokenize=False))
 
 
-def _label(row: Row, text: str, tokens: Tokens) -> Document:
+def _label(text: Text, tokens: Tokens) -> Document:
     labels = np.full_like(tokens.ids, IGNORED)
-    turns = list(ASSISTANT_TURN.finditer(text))
-    assert len(turns) == sum(message["role"] == "assistant" for message in row.messages), row.place
-    for turn in turns:
-        first, last = np.searchsorted(tokens.starts, turn.span(1))
+    for span in text.spans:
+        first, last = np.searchsorted(tokens.starts, span)
         labels[first:last] = tokens.ids[first:last]
-    return Document(tokens.ids, labels)
+    return Document(tokens.ids, labels, tokens.starts, text)

@@ -135,50 +135,51 @@ def _parse(line: bytes, place: str) -> Row:
         raw = json.loads(line)
     except ValueError as error:
         cut = "" if line.endswith(b"\n") else ", the file is cut off"
-        raise _malformed(place, f"not JSON{cut} ({error})") from None
+        raise malformed(place, f"not JSON{cut} ({error})") from None
     if not isinstance(raw, dict):
-        raise _malformed(place, "not a JSON object")
+        raise malformed(place, "not a JSON object")
     if b"\\u" in line and _holds_lone_surrogate(raw):
-        raise _malformed(place, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text")
+        raise malformed(place, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text")
     for key, (kind, name) in FIELDS.items():
         if not isinstance(raw.get(key), kind):
-            raise _malformed(place, f"{key}={_short(raw.get(key))}: must be {name}")
+            raise malformed(place, f"{key}={_short(raw.get(key))}: must be {name}")
     for j, tool in enumerate(raw["tools"]):
         if not isinstance(tool, dict):
-            raise _malformed(place, f"tools[{j}]={_short(tool)}: must be an object")
+            raise malformed(place, f"tools[{j}]={_short(tool)}: must be an object")
     for i, message in enumerate(raw["messages"]):
         _check_message(message, f"messages[{i}]", place)
     if not any(message["role"] == "assistant" for message in raw["messages"]):
-        raise _malformed(place, "messages: no assistant message, so nothing to learn")
+        raise malformed(place, "messages: no assistant message, so nothing to learn")
     return Row(**{key: raw[key] for key in FIELDS}, place=place)
 
 
 def _check_message(message: Any, key: str, place: str) -> None:
     if not isinstance(message, dict):
-        raise _malformed(place, f"{key}={_short(message)}: must be an object")
+        raise malformed(place, f"{key}={_short(message)}: must be an object")
     role, content = message.get("role"), message.get("content")
     if role not in ROLES:
-        raise _malformed(place, f"{key}.role={_short(role)}: must be one of {', '.join(ROLES)}")
+        raise malformed(place, f"{key}.role={_short(role)}: must be one of {', '.join(ROLES)}")
     calls = message.get("tool_calls")
     if content is None and role == "assistant" and calls:
         message["content"] = ""  # OpenAI writes null beside tool calls, Qwen3's template wants text
     elif not isinstance(content, str):
-        raise _malformed(place, f"{key}.content={_short(content)}: must be text")
+        raise malformed(place, f"{key}.content={_short(content)}: must be text")
     if not isinstance(message.get("reasoning_content"), str | None):
-        raise _malformed(
+        raise malformed(
             place, f"{key}.reasoning_content={_short(message['reasoning_content'])}: must be text"
         )
     if not isinstance(calls, list | None):
-        raise _malformed(place, f"{key}.tool_calls={_short(calls)}: must be a list")
+        raise malformed(place, f"{key}.tool_calls={_short(calls)}: must be a list")
     for j, call in enumerate(calls or []):
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _malformed(place, f"{key}.tool_calls[{j}]={_short(call)}: must hold a function with a name")
+            raise malformed(place, f"{key}.tool_calls[{j}]={_short(call)}: must hold a function with a name")
         if not isinstance(function.get("arguments"), str | dict):
-            raise _malformed(place, f"{key}.tool_calls[{j}]: arguments must be JSON text or an object")
+            raise malformed(place, f"{key}.tool_calls[{j}]: arguments must be JSON text or an object")
 
 
-def _malformed(place: str, what: str) -> InputError:
+def malformed(place: str, what: str) -> InputError:
+    """What is said of a row, by its ``file:line``."""
     return InputError(f"input={place}: {what}; delete the line, or run the command that wrote it again")
 
 

@@ -22,7 +22,8 @@ KIND = "data_synth.export"
 MANIFEST, REJECTED = "train_manifest.json", "train_rejected.jsonl"
 OUTPUTS = (
     *(f"train_{kind}_document.{end}" for kind in ("text", "label") for end in ("bin", "idx")),
-    *("train_rows.jsonl", "train.parquet", "tokenizer", REJECTED, MANIFEST),
+    *("train_rows.jsonl", "train.parquet", "train_packed.idx.parquet", "train_packed_metadata.json"),
+    *("train_messages.jsonl", "train_report.html", "tokenizer", REJECTED, MANIFEST),
 )
 LOCK, MOVING = ".export.lock", ".export.moving"
 """``MOVING`` holds, while files are moved, the names of all that an export may have left: a kill orphans none."""
@@ -39,7 +40,7 @@ def check_folder(output_dir: Path, inputs: Sequence[str]) -> None:
         raise InputError(f"output_dir={output_dir}: {nearest} is a file; choose another folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"output_dir={output_dir}: {nearest} can't be written; choose another folder")
-    earlier = _files_of_earlier(output_dir)
+    earlier = files_of_earlier(output_dir)
     ours = {(output_dir / name).resolve() for name in (*OUTPUTS, *earlier)}
     for given in inputs:
         if Path(given).resolve() in ours:
@@ -117,7 +118,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(whole, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _files_of_earlier(output_dir: Path) -> set[str]:
+def files_of_earlier(output_dir: Path) -> set[str]:
     """Names that earlier exports wrote, the manifest's among them."""
     names = set[str]()
     for path in (output_dir / MANIFEST, output_dir / MOVING):
@@ -137,7 +138,7 @@ def _files_of_earlier(output_dir: Path) -> set[str]:
 
 def _publish(stage: Path, output_dir: Path) -> None:
     names = {path.relative_to(stage).as_posix() for path in stage.rglob("*") if path.is_file()}
-    earlier = _files_of_earlier(output_dir)
+    earlier = files_of_earlier(output_dir)
     _write_moving(stage, output_dir, names | earlier)
     (output_dir / MANIFEST).unlink(missing_ok=True)
     for name in earlier - names:

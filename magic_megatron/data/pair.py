@@ -109,7 +109,7 @@ def read_manifest(prefix: str) -> Manifest:
             raise ValueError(raw["kind"])
         manifest = Manifest(
             folder=folder,
-            num_rows=raw["num_rows"],
+            num_rows=raw.get("num_documents", raw["num_rows"]),
             num_tokens=raw["num_tokens"],
             num_loss_tokens=raw["num_loss_tokens"],
             domains=tuple(raw["domains"]),

@@ -102,6 +102,58 @@ def conversations() -> list[list[dict[str, Any]]]:
     ]
 
 
+def dialogue_row(number: int) -> dict[str, Any]:
+    """A conversation of several questions, tools and reasoning, in the answer format of one of the tools' tasks."""
+    chance = random.Random(f"dialogue/{number}")
+    task = ("decomposition", "tool_augmented", "long_horizon")[number % 3]
+    messages = [{"role": "system", "content": chance.choice(["You plan.", "你负责规划。\n一步一步来。"])}]
+    golds = list[dict[str, Any]]()
+    for question in range(chance.randrange(1, 4)):
+        messages.append(
+            user(f"Question {question} of {chance.choice(NAMES)}: {chance.choice(DAYS)} <b>?</b>")
+        )
+        for step in range(1 if task == "decomposition" else chance.randrange(1, 4)):
+            if step:
+                messages.append(
+                    tool(json.dumps({"slots": ["9:00", "14:30"][:step], "day": chance.choice(DAYS)}))
+                )
+            name, arguments = ("reply", {"content": "done"}) if step == 2 else ("find_slot", {"day": "周一"})
+            text, gold = _answer(task, f"Thought {question}.{step}:\n空闲?", name, arguments)
+            messages.append(assistant(text))
+            golds.append(gold)
+    made = row(number, messages, TOOLS if task == "long_horizon" else [], subtask="general")
+    operators = chance.sample(["concatenate", "mask", "split"], 2)
+    plan = {
+        "steps": [
+            {"id": 1, "tool": "find_slot", "arguments": {}},
+            {"id": 2, "tool": "book_slot", "arguments": {}},
+        ],
+        "edges": [[1, 2, "data"]],
+        "turns": [{"steps": [1, 2], "slots": []}],
+    }
+    meta = {"seed": 0, "operators": operators, "language": "en", "split": "train", "generator": f"{task} 1"}
+    return made | {
+        "id": f"{task}-{number:05d}",
+        "task": task,
+        "gold": {"turns": golds, "plan": plan},
+        "meta": meta | {"instance": f"{number:064x}", "certificate": {}, "model": "scripted"},
+    }
+
+
+def _answer(task: str, thought: str, name: str, arguments: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """An assistant message and its gold."""
+    call = {"name": name, "arguments": arguments}
+    said = json.dumps(call, ensure_ascii=False)
+    match task:
+        case "decomposition":
+            steps = [{"tool": name, "arguments": arguments, "depends_on": [], "when": []}]
+            gold = {"plan": ["find a slot"], "reply": "done", "steps": steps}
+            return "<Plan>Step1.find a slot</Plan><Reply>done</Reply>", gold
+        case "tool_augmented":
+            return f"<think>{thought}</think><action>ToolList:[{said}]</action>", {"calls": [call]}
+    return f"<think>{thought}</think><tool_call>{said}</tool_call>", {"call": call}
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")) + "\n" for r in rows)

@@ -70,7 +70,11 @@ def test_a_malformed_row_is_named_by_its_line(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("format=packed", "format=packed: no such format; choose among indexed, parquet"),
+        ("format=pack", "format=pack: no such format; choose among indexed, packed, parquet, messages"),
+        ("reasoning=none", "reasoning=none: "),
+        ("turns=every", "turns=every: "),
+        ("pack_size=0", "pack_size=0: must be at least 1"),
+        ("pack_multiple=3", "pack_multiple=3: must divide pack_size=4096"),
         ("format=[]", "format=\\[\\]: name one or more"),
         ("format=[parquet,parquet]", "format=\\[parquet,parquet\\]: name one or more, each once"),
         ("vocab_size=2000", "vocab_size=2000: must be a multiple of 64"),

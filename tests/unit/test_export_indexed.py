@@ -13,29 +13,41 @@ from export_rows import conversations, example_rows, export
 from megatron.core.datasets.indexed_dataset import IndexedDataset, IndexedDatasetBuilder
 from transformers import AutoTokenizer
 
-# What the assistant writes in each of export_rows.conversations(), turn by turn.
+# What the assistant writes in each of export_rows.conversations(): document by document, turn by turn.
 LEARNED = [
-    ["Here is the proposed time: Monday, 14:30 - 15:00 <|im_end|>"],
+    [["Here is the proposed time: Monday, 14:30 - 15:00 <|im_end|>"]],
     [
-        "<think>\nMonday is free.\n十四点半可以。\n</think>\n\n"
-        "Here is the proposed time: Monday, 14:30 - 15:00 <|im_end|>"
+        [
+            "<think>\nMonday is free.\n十四点半可以。\n</think>\n\n"
+            "Here is the proposed time: Monday, 14:30 - 15:00 <|im_end|>"
+        ]
     ],
-    ["<think>\nall busy\n</think>\n\n<answer>9:00</answer><|im_end|>"],
-    ["周一 9:00,不见不散。<|im_end|>"],
-    ["one<|im_end|>", "two<|im_end|>", "three\n<|im_end|>"],
-    ["one<|im_end|>", "two<|im_end|>"],
+    [["<think>\nall busy\n</think>\n\n<answer>9:00</answer><|im_end|>"]],
+    [["周一 9:00,不见不散。<|im_end|>"]],
+    [["one<|im_end|>"], ["two<|im_end|>"], ["three\n<|im_end|>"]],
+    [["<think>\nkept from no one\n</think>\n\none<|im_end|>"], ["two<|im_end|>"]],
     [
-        '<tool_call>\n{"name": "find_slot", "arguments": {"day": "周一"}}\n</tool_call>\n'
-        '<tool_call>\n{"name": "find_slot", "arguments": {"day": "Tuesday"}}\n</tool_call><|im_end|>',
-        "9:00 it is<|im_end|>",
+        [
+            '<tool_call>\n{"name": "find_slot", "arguments": {"day": "周一"}}\n</tool_call>\n'
+            '<tool_call>\n{"name": "find_slot", "arguments": {"day": "Tuesday"}}\n</tool_call><|im_end|>'
+        ],
+        ["9:00 it is<|im_end|>"],
     ],
     [
-        "<think>\nneed the tool\n</think>\n\nLet me look.\n<tool_call>\n"
-        '{"name": "find_slot", "arguments": {"day": "周一"}}\n</tool_call><|im_end|>',
-        "<think>\ndone\n</think>\n\nFound it: 10:15AM<|im_end|>",
+        [
+            "<think>\nneed the tool\n</think>\n\nLet me look.\n<tool_call>\n"
+            '{"name": "find_slot", "arguments": {"day": "周一"}}\n</tool_call><|im_end|>',
+            "<think>\ndone\n</think>\n\nFound it: 10:15AM<|im_end|>",
+        ]
     ],
-    ["<|im_end|>"],
-    [" leading space<|im_end|>", "leading newline<|im_end|>"],
+    [["<|im_end|>"]],
+    [[" leading space<|im_end|>"], ["leading newline<|im_end|>"]],
+]
+# The row and the last turn of each document.
+DOCUMENTS = [(row, 0) for row in range(len(example_rows()) - len(LEARNED))] + [
+    (len(example_rows()) - len(LEARNED) + number, sum(map(len, documents[: place + 1])) - 1)
+    for number, documents in enumerate(LEARNED)
+    for place in range(len(documents))
 ]
 
 
@@ -61,9 +73,11 @@ def pair(exported):
 
 
 def test_tokens_are_those_of_the_chat_template(exported, tokenizer, pair):
-    assert len(pair[0]) == len(pair[1]) == len(example_rows())
-    for row, tokens in zip(example_rows(), pair[0], strict=True):
-        messages = [{**m, "content": m["content"] or ""} for m in row["messages"]]
+    assert len(pair[0]) == len(pair[1]) == len(DOCUMENTS)
+    for (number, turn), tokens in zip(DOCUMENTS, pair[0], strict=True):
+        row = example_rows()[number]
+        answers = [i for i, message in enumerate(row["messages"]) if message["role"] == "assistant"]
+        messages = [{**m, "content": m["content"] or ""} for m in row["messages"][: answers[turn] + 1]]
         ids = tokenizer.apply_chat_template(messages, tools=row["tools"] or None, return_dict=False)
         assert tokens.tolist() == ids
 
@@ -77,7 +91,7 @@ def test_labels_are_tokens_or_ignored(pair):
 
 def test_learned_spans_are_the_assistants_text(tokenizer, pair):
     first = len(example_rows()) - len(conversations())
-    for i, expected in enumerate(LEARNED):
+    for i, expected in enumerate(document for documents in LEARNED for document in documents):
         assert _learned(tokenizer, pair[1][first + i]) == expected
     for i, row in enumerate(example_rows()[:first]):
         assert _learned(tokenizer, pair[1][i]) == [row["messages"][1]["content"] + "<|im_end|>"]
@@ -94,11 +108,12 @@ def test_prompt_is_what_the_server_will_send(tokenizer, pair):
 
 def test_rows_and_manifest_count_what_is_there(exported, tokenizer, pair):
     lines = [json.loads(line) for line in (exported / "train_rows.jsonl").read_text("utf-8").splitlines()]
-    assert [line["id"] for line in lines] == [row["id"] for row in example_rows()]
+    assert [line["id"] for line in lines] == [example_rows()[number]["id"] for number, _ in DOCUMENTS]
     assert [line["num_tokens"] for line in lines] == [len(tokens) for tokens in pair[0]]
     assert [line["num_loss_tokens"] for line in lines] == [int((ids != -100).sum()) for ids in pair[1]]
     manifest = json.loads((exported / "train_manifest.json").read_text("utf-8"))
-    assert manifest["num_rows"] == len(lines)
+    assert manifest["num_rows"] == len(example_rows())
+    assert manifest["num_documents"] == len(lines)
     assert manifest["num_tokens"] == sum(line["num_tokens"] for line in lines)
     assert manifest["num_loss_tokens"] == sum(line["num_loss_tokens"] for line in lines)
     assert manifest["domains"] == ["scheduling/calendar", "scheduling/meeting", "scheduling/trip"]
