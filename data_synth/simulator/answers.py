@@ -134,26 +134,29 @@ class AnswerWriter:
         answer: dict[str, Any] = {}
         for name, inner in schema.get("properties", {}).items():
             here = (*path, name)
-            known = self._known(name, inner, record, top)
-            if known is None:
+            said = self._outcome(name, inner, record) if top else None
+            value = said if said is not None else self._known(name, inner, record, top)
+            if value is None:
                 value = self._value(name, inner, (*place, name), here, _part(draft, name), rng)
-                if self.call.steering:
-                    value = self.call.steering.meet(here, value, inner, rng)
-            else:
-                value = known
+                said = value
+            if said is not None and self.call.steering:
+                value = self.call.steering.meet(here, value, inner, rng)
             if record is not None:
-                record.values.setdefault(name, value)
+                record.values[name] = value
             answer[name] = value
         self._count(schema, path, answer)
         return answer
 
-    def _known(self, name: str, schema: Mapping[str, Any], record: Record | None, top: bool) -> Any:
-        """The value that the outcome, the dialogue or the call's arguments dictate; None if none does."""
+    def _outcome(self, name: str, schema: Mapping[str, Any], record: Record | None) -> Any:
+        """How a call that changes something speaks of its success; None for other calls and fields."""
         call = self.call
-        if top:
-            value = outcome(call.tool, call.effect.action, name, schema, record.values if record else {})
-            if value is not None and call.effect.action in ("create", "update", "delete"):
-                return value
+        if call.effect.action not in ("create", "update", "delete"):
+            return None
+        return outcome(call.tool, call.effect.action, name, schema, record.values if record else {})
+
+    def _known(self, name: str, schema: Mapping[str, Any], record: Record | None, top: bool) -> Any:
+        """The value that the dialogue or the call's arguments dictate; None if neither does."""
+        call = self.call
         if record is not None and conforms(value := record.values.get(name), schema) and value is not None:
             return value
         if not top:

@@ -31,6 +31,7 @@ _KNOWN = frozenset(
 _ANNOTATIONS = frozenset(
     ["title", "description", "default", "examples", "format", "example", "nullable", "deprecated", "$schema"]
 )
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 _checks: dict[int, tuple[Any, Check]] = {}
 
 
@@ -69,7 +70,7 @@ def same(a: Any, b: Any) -> bool:
 
 def canonical(value: Any) -> str:
     """The same text for the same value, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def _same_inside(a: Any, b: Any) -> bool:

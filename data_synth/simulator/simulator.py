@@ -17,6 +17,7 @@ from data_synth.simulator.observation import draft_answer
 from data_synth.simulator.steering import Path, Steering, UnsteerableError, Wish
 from data_synth.simulator.store import Record, Store
 from data_synth.simulator.updates import changes
+from data_synth.simulator.values import sample_value
 from data_synth.tools.tool import Tool
 
 
@@ -137,7 +138,7 @@ class Simulator:
         if effect.action == "create":
             store.repeats[key] = number = store.repeats.get(key, 0) + 1
             key = f"{key}#{number}"
-        record = self._record(tool, effect, given, key, steering)
+        record = self._record(tool, effect, given, key)
         if draft is None and self.model is not None:
             draft = self._draft(tool, given, key, record)
         writer = AnswerWriter(store, self.seed, self.language)
@@ -151,9 +152,7 @@ class Simulator:
             self._keep(effect, record, answer)
         return answer
 
-    def _record(
-        self, tool: Tool, effect: Effect, given: Mapping[str, Any], key: str, steering: Steering
-    ) -> Record | None:
+    def _record(self, tool: Tool, effect: Effect, given: Mapping[str, Any], key: str) -> Record | None:
         """The record that the call is about, with the call's changes."""
         if effect.action == "create":
             return Record(dict(given), created=True)
@@ -166,7 +165,12 @@ class Simulator:
         record = self.store.record(effect.entity, given[effect.parameter])
         record.values.setdefault(effect.parameter, given[effect.parameter])
         if effect.action == "update":
-            record.values.update(changes(tool, effect, given, record.values))
+            rng = Random(f"{self.seed}/{key}/before")
+
+            def before(field: str, schema: Mapping[str, Any]) -> Any:
+                return sample_value(schema, rng, self.language, field)
+
+            record.values.update(changes(tool, effect, given, record.values, before))
         elif effect.action == "get" and len(given) > 1:
             # What depends on more than the record, such as a price on a date, isn't the record's.
             return Record(dict(record.values) | {k: v for k, v in given.items() if k not in record.values})

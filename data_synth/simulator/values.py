@@ -167,7 +167,7 @@ def _number(schema: Mapping[str, Any], kind: str, rng: Random, name: str) -> int
         return _readable(rng.randint(math.ceil(low), max(math.ceil(low), math.floor(high))), low, high)
     span = high - low
     value = rng.uniform(low, high)
-    value = round(value, 0 if span >= 50 else 1 if span > 2 else 4)
+    value = round(value, 0 if span >= 50 else 1 if span > 0.5 else 4)
     value = _readable(min(max(value, low), high), low, high)
     return int(value) if value == int(value) else value
 
