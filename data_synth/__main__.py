@@ -1,18 +1,20 @@
-"""``python -m data_synth task=scheduling num_samples=N output_dir=D``; ``docs/data.md`` has the keys."""
+"""``python -m data_synth task=T num_samples=N output_dir=D``; ``docs/data.md`` has the keys."""
 
 from omegaconf import DictConfig
 
 from data_synth.engine import generate
-from data_synth.tasks import TASKS
+from data_synth.llm import open_model
+from data_synth.tasks import entry
 from recipes.command import run, typed
 
 
 def main(config: DictConfig) -> None:
     """Generate the rows of the configured task."""
-    entry = TASKS[config.task.name]
-    settings = typed(entry.settings, config)
+    task = entry(config.task.name)
+    settings = typed(task.settings, config)
     settings.check()
-    generate(entry.make(settings), settings)
+    usage = open_model(settings.llm, settings.seed).usage if task.asks_model else dict
+    generate(task.make(settings), settings, usage)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ from data_synth.llm.settings import MACHINE_LLM_KEYS, LlmSettings
 from data_synth.tools.settings import ToolsSettings
 from recipes.command import InputError
 
-MACHINE_KEYS = frozenset({"output_dir", "num_workers", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)})
+MACHINE_KEYS = frozenset(
+    {"output_dir", "num_workers", "engine", "ray_address", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)}
+)
+    {"output_dir", "num_workers", "engine", "ray_address", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)}
+)
 """Keys that say where and how fast, and leave every byte of the output as it is."""
 
 
@@ -28,6 +32,8 @@ class Settings:
     validation_share: float
     language: Literal["en", "zh", "both"]
     num_workers: int
+    engine: Literal["local", "ray"]
+    ray_address: str | None
     max_redraws: int
     max_attempts: int
     llm: LlmSettings

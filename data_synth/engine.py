@@ -1,22 +1,24 @@
-"""Rows from attempts: several processes, one order, the same bytes whatever is killed when.
+"""Rows from attempts: several processes, threads or machines, one order, the same bytes whatever is killed when.
 
-Workers make rows independently. The parent takes them in order of their index, has repeated structures drawn
-again, and appends; so a file's first n lines depend on the settings alone, and a killed run continues at its
-last whole line.
+Workers make rows independently. The parent takes them in order of their index, has repeated ones drawn again, and
+appends; so a file's first n lines depend on the settings alone, and a killed run continues at its last whole line.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
+from data_synth.card import rows_card
 from data_synth.config import Settings
 from data_synth.engine_folder import OutputFolder
-from data_synth.engine_workers import ordered_map
+from data_synth.engine_rows import Candidate, RowMaker, near_hash
+from data_synth.engine_seen import Seen
+from data_synth.engine_workers import map_in_processes, map_in_threads
 from data_synth.report import write_summary
 from data_synth.tasks.base import Task
 from recipes.command import InputError
@@ -26,58 +28,44 @@ SECONDS_BETWEEN_LINES = 5.0
 """Of the progress, where standard error is no terminal."""
 
 
-@dataclass(slots=True)
-class Candidate:
-    """A row before its structure is compared with those of earlier rows; lines end in a newline."""
+def generate(task: Task, settings: Settings, usage: Callable[[], dict[str, Any]] = dict) -> None:
+    """Write ``data.jsonl``, ``rejected.jsonl``, ``report.html``, the card ``README.md`` and ``manifest.json``.
 
-    index: int
-    attempt: int
-    fingerprint: str
-    line: str
-    rejected: list[str] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-
-
-def generate(task: Task, settings: Settings) -> None:
-    """Write ``data.jsonl``, ``rejected.jsonl``, ``report.html`` and ``manifest.json`` to the output folder.
+    Args:
+        usage: what the model's answers took, asked when all rows are there.
 
     Raises:
-        InputError: the folder belongs to another run, or the difficulty admits no rows.
+        InputError: the folder belongs to another run, the settings admit no rows, or the model can't go on.
     """
     recorded = {"generator": task.generator, **settings.recorded()}
     with OutputFolder(settings.output_dir, recorded) as folder:
         if folder.complete:
             print(f"{settings.output_dir} is complete: {settings.num_samples} rows")
             return
-        progress = folder.restore()
+        seen = Seen(settings.filters.simhash_distance)
+        done, reasons = folder.restore(lambda row: seen.add(row["meta"]["instance"], near_hash(row)))
         try:
-            _extend(task, settings, folder, progress)
+            _extend(RowMaker(task, settings), folder, seen, done, reasons)
         except InputError:
             folder.drop_if_empty()
             raise
-        folder.finish(write_summary)
+        folder.finish(write_summary, rows_card, usage())
     print(f"wrote {settings.num_samples} rows to {settings.output_dir}")
 
 
-def _extend(
-    task: Task, settings: Settings, folder: OutputFolder, restored: tuple[set[str], Counter[str], int]
-) -> None:
-    seen, reasons, done = restored
-    starts = range(done, settings.num_samples, ROWS_PER_CHUNK)
-    chunks = [range(start, min(start + ROWS_PER_CHUNK, settings.num_samples)) for start in starts]
-    num_workers = min(settings.num_workers, max(len(chunks), 1))
-    rows = ordered_map(_RowMaker(task, settings), chunks, num_workers, folder.close_in_worker)
+def _extend(maker: RowMaker, folder: OutputFolder, seen: Seen, done: int, reasons: Counter[str]) -> None:
+    total = maker.settings.num_samples
     interactive = sys.stderr.isatty()
     with tqdm(
-        total=settings.num_samples,
+        total=total,
         initial=done,
         unit="row",
         desc="data_synth",
         mininterval=0.2 if interactive else SECONDS_BETWEEN_LINES,
     ) as bar:
         bar.set_postfix(reasons, refresh=False)
-        for chunk in rows:
-            settled = [_settle(task, settings, candidate, seen) for candidate in chunk]
+        for chunk in _candidates(maker, done, folder):
+            settled = [_settle(maker, candidate, seen) for candidate in chunk]
             folder.append([c.line for c in settled], [line for c in settled for line in c.rejected])
             for candidate in settled:
                 reasons += candidate.reasons
@@ -85,64 +73,40 @@ def _extend(
             bar.update(len(settled))
 
 
-def _settle(task: Task, settings: Settings, candidate: Candidate, seen: set[str]) -> Candidate:
-    """Draw again while the structure was seen before; after ``max_redraws`` the repeated one stays."""
-    for _ in range(settings.max_redraws):
-        if candidate.fingerprint not in seen:
-            break
-        again = _make(task, settings, candidate.index, candidate.attempt + 1)
-        repeated = _rejected_line(
-            task, candidate.index, candidate.attempt, "duplicate", candidate.fingerprint
-        )
-        again.rejected[:0] = [*candidate.rejected, repeated]
-        again.reasons += candidate.reasons + Counter(["duplicate"])
-        candidate = again
-    seen.add(candidate.fingerprint)
-    return candidate
+def _candidates(maker: RowMaker, done: int, folder: OutputFolder) -> Iterator[list[Candidate]]:
+    """All rows from number ``done`` on, in order, some at a time."""
+    settings = maker.settings
+    rows = 1 if settings.llm.waits else ROWS_PER_CHUNK
+    starts = range(done, settings.num_samples, rows)
+    chunks = [range(start, min(start + rows, settings.num_samples)) for start in starts]
+    if settings.engine == "ray":
+        from data_synth.engine_ray import map_on_ray
+
+        return map_on_ray(maker, chunks, settings.ray_address)
+    if settings.llm.waits:
+        return map_in_threads(maker, chunks, min(settings.llm.concurrency, max(len(chunks), 1)))
+    num_workers = min(settings.num_workers, max(len(chunks), 1))
+    return map_in_processes(maker, chunks, num_workers, folder.close_in_worker)
 
 
-@dataclass(frozen=True)
-class _RowMaker:
-    """What the workers run."""
+def _settle(maker: RowMaker, candidate: Candidate, seen: Seen) -> Candidate:
+    """Draw again while the row repeats an earlier one.
 
-    task: Task
-    settings: Settings
-
-    def __call__(self, indices: range) -> list[Candidate]:
-        return [_make(self.task, self.settings, index, first=0) for index in indices]
-
-
-def _make(task: Task, settings: Settings, index: int, first: int) -> Candidate:
-    """The first accepted attempt from ``first`` on.
-
-    Raises:
-        InputError: none of ``max_attempts``.
+    A repeated instance stays after ``max_redraws``, since small spaces run dry; a near-duplicate never does.
     """
-    rejected: list[str] = []
-    reasons: Counter[str] = Counter()
-    for number in range(first, first + settings.max_attempts):
-        attempt = task.attempt(index, number)
-        if attempt.reason is None:
-            line = dump(attempt.content)
-            return Candidate(index, number, attempt.fingerprint, line, rejected, reasons)
-        reasons[attempt.reason] += 1
-        rejected.append(
-            _rejected_line(task, index, number, attempt.reason, attempt.fingerprint, **attempt.content)
-        )
-    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    raise InputError(
-        f"max_attempts={settings.max_attempts}: no {task.domain(index)} row with one solution ({counts}); "
-        f"loosen difficulty.{task.domain(index).split('/')[-1]}.* or raise max_attempts"
-    )
-
-
-def _rejected_line(
-    task: Task, index: int, attempt: int, reason: str, fingerprint: str, **content: object
-) -> str:
-    record = {"index": index, "domain": task.domain(index), "attempt": attempt, "reason": reason}
-    return dump({**record, "fingerprint": fingerprint, **content})
-
-
-def dump(record: dict[str, object]) -> str:
-    """A line of JSON."""
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
+    first = candidate.attempt
+    while (reason := seen.repeats(candidate.fingerprint, candidate.text_hash)) is not None:
+        redraws = candidate.reasons["duplicate"] + candidate.reasons["near_duplicate"]
+        if reason == "duplicate" and redraws >= maker.settings.max_redraws:
+            break
+        if candidate.attempt - first >= maker.settings.max_attempts:
+            raise InputError(
+                f"filters.simhash_distance={maker.settings.filters.simhash_distance}: no"
+                f" {maker.task.domain(candidate.index)} row that isn't near an earlier one;"
+                " lower it, ask for fewer rows, or give more tools"
+            )
+        again = maker.make(candidate.index, candidate.attempt + 1)
+        again.follows(candidate, reason, maker.task.domain(candidate.index))
+        candidate = again
+    seen.add(candidate.fingerprint, candidate.text_hash)
+    return candidate

@@ -13,7 +13,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -22,6 +24,7 @@ from recipes.command import InputError
 
 FORMAT_VERSION = 1
 DATA, REJECTED, MANIFEST, LOCK = "data.jsonl", "rejected.jsonl", "manifest.json", ".lock"
+REPORT, CARD = "report.html", "README.md"
 LOCK_PATIENCE_S = 2.0
 """A killed run's last worker may hold the lock for an instant."""
 
@@ -38,7 +41,8 @@ class OutputFolder:
         self.recorded = recorded
         self.complete = False
         self._lock: IO[str] | None = None
-        self._files: dict[str, IO[bytes]] = {}
+        self._files: dict[str, FileIO] = {}
+        self._num_rows = 0
 
     def __enter__(self) -> Self:
         try:
@@ -70,28 +74,37 @@ class OutputFolder:
         if self._lock is not None:
             self._lock.close()
 
-    def restore(self) -> tuple[set[str], Counter[str], int]:
-        """Open the partial files for appending.
+    def restore(self, keep: Callable[[dict[str, Any]], None]) -> tuple[int, Counter[str]]:
+        """Open the partial files for appending, and give every row that is there to ``keep``.
 
         Returns:
-            the structures of the rows there, the rejected by reason, the number of rows.
+            the number of rows, the rejected by reason.
         """
         if not (self.path / MANIFEST).exists():
             self._write_manifest({"status": "running"})
         for name in (DATA, REJECTED):
             if (self.path / name).exists():
                 (self.path / name).replace(self._partial(name))
-            self._files[name] = self._partial(name).open("a+b")
-        rows = self._keep_whole_lines(DATA, lambda line: True)
-        seen = {row["meta"]["instance"] for row in rows}
-        rejected = self._keep_whole_lines(REJECTED, lambda line: line["index"] < len(rows))
-        return seen, Counter(line["reason"] for line in rejected), len(rows)
+            self._files[name] = self._partial(name).open("ab", buffering=0)
+        done, reasons = 0, Counter[str]()
+        for row in self._whole_lines(DATA, lambda line: True):
+            keep(row)
+            done += 1
+        for line in self._whole_lines(REJECTED, lambda line: line["index"] < done):
+            reasons[line["reason"]] += 1
+        self._num_rows = done
+        return done, reasons
 
     def append(self, rows: list[str], rejected: list[str]) -> None:
-        """Add lines; the rejected ones reach the file first."""
+        """Add lines; the rejected ones reach the file first.
+
+        Raises:
+            InputError: the disk is full; what is there stays.
+        """
         for name, lines in ((REJECTED, rejected), (DATA, rows)):
-            self._files[name].write("".join(lines).encode())
-            self._files[name].flush()
+            with self._told_of(name):
+                _write_all(self._files[name], "".join(lines).encode())
+        self._num_rows += len(rows)
 
     def drop_if_empty(self) -> None:
         """Leave no trace of a run that made no row, so that the folder can be used with other settings."""
@@ -99,20 +112,31 @@ class OutputFolder:
             for path in (self._partial(DATA), self._partial(REJECTED), self.path / MANIFEST):
                 path.unlink(missing_ok=True)
 
-    def finish(self, summarise: Callable[[Path, Path, Path], dict[str, Any]]) -> None:
+    def finish(
+        self,
+        summarise: Callable[[Path, Path, Path], dict[str, Any]],
+        describe: Callable[[dict[str, Any]], str],
+        usage: dict[str, Any],
+    ) -> None:
         """Give the files their final names; ``manifest.json`` comes last and says ``complete``.
 
         Args:
             summarise: from the rows and the rejected, writes the report and returns what the manifest says.
+            describe: the card's text, from what the manifest says but for the files.
+            usage: what the model's answers took; empty where there was no model.
         """
         for file in self._files.values():
             file.close()
-        report = self.path / "report.html"
-        said = summarise(self._partial(DATA), self._partial(REJECTED), report)
+        with self._told_of(REPORT):
+            said = summarise(self._partial(DATA), self._partial(REJECTED), self.path / REPORT)
         for name in (DATA, REJECTED):
             self._partial(name).replace(self.path / name)
-        files = {name: _describe(self.path / name) for name in (DATA, REJECTED, report.name)}
-        self._write_manifest({"status": "complete", **said, "files": files})
+        whole = {"status": "complete", **said, **({"llm": usage} if usage else {})}
+        with self._told_of(CARD):
+            self._partial(CARD).write_text(describe(self._manifest(whole)), "utf-8")
+            self._partial(CARD).replace(self.path / CARD)
+        files = {name: _describe(self.path / name) for name in (DATA, REJECTED, REPORT, CARD)}
+        self._write_manifest({**whole, "files": files})
 
     def _acquire(self) -> None:
         assert self._lock is not None
@@ -158,31 +182,50 @@ class OutputFolder:
                 )
         return True
 
-    def _keep_whole_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    def _whole_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
         """The leading lines that are whole and wanted; the file is cut after them."""
-        file = self._files[name]
-        file.seek(0)
-        kept, end = [], 0
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            record = json.loads(line)
-            if not wanted(record):
-                break
-            kept.append(record)
-            end += len(line)
-        file.truncate(end)
-        file.seek(0, os.SEEK_END)
-        return kept
+        end = 0
+        with self._partial(name).open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                record = json.loads(line)
+                if not wanted(record):
+                    break
+                yield record
+                end += len(line)
+        os.truncate(self._partial(name), end)
+
+    @contextmanager
+    def _told_of(self, name: str) -> Iterator[None]:
+        """The disk's refusal to write ``name``, as the user's message."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"output_dir={self.path}: {name} could not be written ({error.strerror});"
+                f" make room, and the same command goes on from row {self._num_rows}"
+            ) from None
 
     def _partial(self, name: str) -> Path:
         return self.path / f"{name}.partial"
 
+    def _manifest(self, said: dict[str, Any]) -> dict[str, Any]:
+        return {"format_version": FORMAT_VERSION, **said, "settings": self.recorded}
+
     def _write_manifest(self, said: dict[str, Any]) -> None:
-        manifest = {"format_version": FORMAT_VERSION, **said, "settings": self.recorded}
+        manifest = self._manifest(said)
         text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
-        self._partial(MANIFEST).write_text(text, "utf-8")
-        self._partial(MANIFEST).replace(self.path / MANIFEST)
+        with self._told_of(MANIFEST):
+            self._partial(MANIFEST).write_text(text, "utf-8")
+            self._partial(MANIFEST).replace(self.path / MANIFEST)
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """A raw file takes as much as fits; unlike a buffered one it doesn't try again when it is closed."""
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _describe(path: Path) -> dict[str, Any]:

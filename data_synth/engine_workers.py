@@ -1,4 +1,4 @@
-"""A process pool that keeps order and never outlives its parent."""
+"""Pools that keep order: processes that never outlive their parent, and threads for work that waits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,7 @@ CHUNKS_AHEAD = 4
 _function: Callable[[Any], Any]
 
 
-def ordered_map[Item, Result](
+def map_in_processes[Item, Result](
     function: Callable[[Item], Result],
     items: Iterable[Item],
     num_workers: int,
@@ -40,16 +40,29 @@ def ordered_map[Item, Result](
     )
     remaining = iter(items)
     ahead = islice(remaining, num_workers * CHUNKS_AHEAD)
-    return _in_order(executor, deque(executor.submit(_call, item) for item in ahead), remaining)
+    return _in_order(executor, deque(executor.submit(_call, item) for item in ahead), remaining, _call)
+
+
+def map_in_threads[Item, Result](
+    function: Callable[[Item], Result], items: Iterable[Item], num_threads: int
+) -> Iterator[Result]:
+    """``map(function, items)`` in threads of this process, for functions that wait for somebody else.
+
+    What a thread raises is raised here, when its turn has come and those under way have ended.
+    """
+    executor = ThreadPoolExecutor(num_threads, thread_name_prefix="rows")
+    remaining = iter(items)
+    ahead = islice(remaining, num_threads * CHUNKS_AHEAD)
+    return _in_order(executor, deque(executor.submit(function, item) for item in ahead), remaining, function)
 
 
 def _in_order(
-    executor: ProcessPoolExecutor, waiting: deque[Future[Any]], remaining: Iterator[Any]
+    executor: Executor, waiting: deque[Future[Any]], remaining: Iterator[Any], call: Callable[[Any], Any]
 ) -> Iterator[Any]:
     try:
         while waiting:
             yield waiting.popleft().result()
-            waiting.extend(executor.submit(_call, item) for item in islice(remaining, 1))
+            waiting.extend(executor.submit(call, item) for item in islice(remaining, 1))
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from omegaconf import DictConfig
 
 from data_synth.card import CARD, write_export_card
-from data_synth.engine_workers import ordered_map
+from data_synth.engine_workers import map_in_processes
 from data_synth.writers.acceptance import Acceptance
 from data_synth.writers.documents import Reasoning
 from data_synth.writers.messages import MessagesPreparer, MessagesWriter
@@ -206,7 +206,7 @@ def _write(
 ) -> tuple[dict[str, Any], list[Row]]:
     """Everything through ``maker`` into ``writers``: what there was, and the first rows of each domain."""
     lines = read_lines(settings.paths, settings.batch_rows)
-    batches = ordered_map(maker, lines, settings.num_workers, prepare_worker=lambda: None)
+    batches = map_in_processes(maker, lines, settings.num_workers, prepare_worker=lambda: None)
     domains, last_reason, num_rows, num_rejected = Counter[str](), "", 0, 0
     shown = dict[str, list[Row]]()
     with (folder / REJECTED).open("w", encoding="utf-8") as rejected:

@@ -72,6 +72,11 @@ class LlmSettings:
     budget_tokens: int | None
 
     @property
+    def waits(self) -> bool:
+        """Answers come from somebody else: many rows can wait at once."""
+        return self.name != "scripted"
+
+    @property
     def base_urls(self) -> tuple[str, ...]:
         """The addresses without a slash at the end."""
         given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()

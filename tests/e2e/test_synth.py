@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 COMMAND = [sys.executable, "-m", "data_synth", "difficulty=natural_plan", "language=both", "seed=7"]
-OUTPUTS = ("data.jsonl", "rejected.jsonl", "manifest.json", "report.html")
+OUTPUTS = ("data.jsonl", "rejected.jsonl", "manifest.json", "report.html", "README.md")
 NUM_ROWS = 300
 
 

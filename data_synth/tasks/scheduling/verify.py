@@ -62,6 +62,14 @@ def verify(gold: dict[str, Any], text: str) -> tuple[bool, str]:
     return wrong is None, wrong or "ok"
 
 
+def verify_row(row: dict[str, Any]) -> tuple[bool, str]:
+    """Whether the assistant's message of a row solves the row's own puzzle; the verdict and what is wrong."""
+    answers = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
+    if len(answers) != 1:
+        return False, f"{len(answers)} assistant messages"
+    return verify(row["gold"], answers[0])
+
+
 def _answer_of(text: str) -> str | None:
     if ANSWER_OPENS in text:
         answer, closed, _ = text.rpartition(ANSWER_OPENS)[2].partition(ANSWER_CLOSES)

@@ -1,0 +1,1 @@
+"""``task=all``: the five tasks in one run, each by its weight."""
