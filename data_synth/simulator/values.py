@@ -174,7 +174,7 @@ def _number(schema: Mapping[str, Any], kind: str, rng: Random, name: str) -> int
 
 def _readable(value: int | float, low: float, high: float) -> int | float:
     """People say 350 rather than 347 where the range is wide."""
-    for step in (100, 50, 10, 5):
+    for step in (10_000, 1000, 100, 50, 10, 5):
         rounded = round(value / step) * step
         if high - low >= 20 * step and low <= rounded <= high and step <= abs(value) / 4:
             return rounded
