@@ -58,6 +58,28 @@ class _RefusedError(Exception):
         self.status = status
 
 
+class _Arrival:
+    """Notices an answer that lay in the connection's buffer before its request was sent.
+
+    A server or proxy that answers twice makes every further answer on that connection another request's. httpcore
+    calls this object as it works; an answer that needn't be waited for, be it for one turn of the loop, is early.
+    """
+
+    def __init__(self) -> None:
+        self.is_early = False
+        self._has_waited = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "http11.receive_response_headers.started":
+            self._has_waited = False
+            asyncio.get_running_loop().call_soon(self._wait)
+        elif event == "http11.receive_response_headers.complete":
+            self.is_early = not self._has_waited
+
+    def _wait(self) -> None:
+        self._has_waited = True
+
+
 class Client:
     """The connections of one process; used on one event loop."""
 
@@ -158,6 +180,7 @@ class Client:
 
     async def _attempt(self, url: str, body: Mapping[str, Any]) -> Completion:
         settings = self._settings
+        arrival = _Arrival()
         try:
             async with (
                 asyncio.timeout(settings.timeout_s),
@@ -166,8 +189,11 @@ class Client:
                     url + "/chat/completions",
                     content=json.dumps(body).encode(),
                     headers={"Content-Type": "application/json"},
+                    extensions={"trace": arrival},
                 ) as response,
             ):
+                if arrival.is_early:
+                    raise _FaultError("an answer that came before its request")
                 if response.status_code != 200:
                     self._raise_for(response, await _read(response, MOST_ERROR_BYTES))
                 if response.headers.get("Content-Encoding", "identity") != "identity":

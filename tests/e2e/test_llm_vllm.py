@@ -92,7 +92,7 @@ def test_the_server_holds_answers_to_their_schema(opened):
 
 
 def test_free_answers_are_taken_or_rejected_by_a_word(opened):
-    model = opened(structured_output="none", temperature=1.0, thinking=False)
+    model = opened(structured_output="none", temperature=1.0, thinking=False, max_tokens=24)
     asked = list(requests(6, words="Tell me about {}."))
     texts = [model.complete(request) for request in asked]
     assert len(set(texts)) > 3 and all(texts)
@@ -103,7 +103,7 @@ def test_free_answers_are_taken_or_rejected_by_a_word(opened):
 
 
 def test_another_seed_is_another_answer(opened):
-    model = opened(structured_output="none", temperature=1.5)
+    model = opened(structured_output="none", temperature=1.5, max_tokens=16)
     one, *_ = requests(1, words="Tell me a story about {}.")
     texts = {model.complete(Request(one.role, one.messages, one.schema, {}, seed)) for seed in range(4)}
     assert len(texts) > 1

@@ -54,6 +54,7 @@ def hang(handler, body):
 def hang_after_headers(handler, body):
     handler.head(200, {"Content-Length": "500"})
     handler.wfile.write(b'{"choices"')
+    handler.wfile.flush()
     hang(handler, body)
 
 
@@ -94,6 +95,13 @@ def endless(handler, body):
     while time.monotonic() < until:
         handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
         handler.server.num_bytes += len(chunk)
+
+
+def answer_twice(handler, body):
+    """The second one lies in the connection for whoever asks next."""
+    other = {**body, "messages": [{"role": "user", "content": "somebody else's question"}]}
+    for answered in (body, other):
+        handler.reply(200, json.dumps(completion(right_answer(answered))).encode(), {})
 
 
 def no_http(handler, body):
@@ -149,6 +157,7 @@ PASSING = {
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # several answers leave in one packet
 
     def do_POST(self):
         server = self.server

@@ -3,16 +3,18 @@
 import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llm_runs import ask_all, cached_texts, open_openai, request_of
-from misbehaving_server import MisbehavingServer
+from misbehaving_server import MisbehavingServer, right_answer
 
 from data_synth.llm.cache import RequestCache, Totals
 from data_synth.llm.completion import Completion, Usage
@@ -123,6 +125,31 @@ def test_forked_while_threads_write(cache):
         for thread in threads:
             thread.join()
     assert all(cache.get(f"child/{number}", "m") == ANSWER for number in range(10))
+
+
+def ask_for_good(folder, base_url, prompts):
+    ask_all(open_openai(folder, base_url), prompts, num_threads=3)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_again_and_again_no_answer_is_paid_for_twice(tmp_path):
+    """Only what was under way when the process was killed."""
+    prompts = [f"q{number}" for number in range(60)]
+    context = multiprocessing.get_context("fork")
+    with MisbehavingServer(lambda body, number: time.sleep(0.01)) as server:
+        for share in (15, 30, 45, 60):
+            process = context.Process(target=ask_for_good, args=(tmp_path, server.base_url, prompts))
+            process.start()
+            while len(server.num_asked) < share:
+                time.sleep(0.002)
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+        model = open_openai(tmp_path, server.base_url)
+        texts = ask_all(model, prompts)
+        assert texts == [right_answer(model._body(request_of(prompt))) for prompt in prompts]
+        assert cached_texts(tmp_path) == sorted(texts)
+        assert 60 <= len(server.bodies) <= 60 + 4 * 3
+        model.close()
 
 
 def trouble(action):

@@ -8,7 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 from llm_runs import ask_all, cached_texts, open_openai, request_of
-from misbehaving_server import HANG_S, PASSING, MisbehavingServer, answers, completion, right_answer
+from misbehaving_server import (
+    HANG_S,
+    PASSING,
+    MisbehavingServer,
+    answer_twice,
+    answers,
+    completion,
+    right_answer,
+)
 
 from data_synth.llm import model as module
 from data_synth.llm.model import AnswerError, ask, parse_answer
@@ -61,7 +69,7 @@ def test_a_fault_of_one_request_that_stays_rejects_that_attempt_alone(tmp_path, 
         return PASSING[name] if is_bad else None
 
     with MisbehavingServer(faults) as server:
-        model = open_openai(tmp_path, server.base_url, backoff_s=0.1)
+        model = open_openai(tmp_path, server.base_url, backoff_s=0.1, max_wait_s=0.15)
         answered = threading.Event()
 
         def keep_answering():
@@ -110,6 +118,15 @@ def test_answers_out_of_order_go_to_whom_they_belong(tmp_path):
         model = open_openai(tmp_path, server.base_url)
         assert ask_all(model, PROMPTS, num_threads=10) == expected(model, PROMPTS)
         assert server.most_under_way > 5
+        model.close()
+
+
+def test_a_server_that_answers_twice_answers_nobody_else(tmp_path):
+    """Otherwise each answer would be the one to the question before."""
+    with MisbehavingServer(lambda body, number: answer_twice if number == 1 else None) as server:
+        model = open_openai(tmp_path, server.base_url, concurrency=1)
+        right = expected(model, PROMPTS)
+        assert ask_all(model, PROMPTS) == right and cached_texts(tmp_path) == sorted(right)
         model.close()
 
 
