@@ -15,8 +15,6 @@ from recipes.command import InputError
 MACHINE_KEYS = frozenset(
     {"output_dir", "num_workers", "engine", "ray_address", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)}
 )
-    {"output_dir", "num_workers", "engine", "ray_address", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)}
-)
 """Keys that say where and how fast, and leave every byte of the output as it is."""
 
 
