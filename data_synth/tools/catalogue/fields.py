@@ -12,27 +12,8 @@ SAY = "x-say"
 """Key of an object's schema: how its value is said in a sentence, with a placeholder per property."""
 
 _KEYS = frozenset(
-    [
-        "kind",
-        "label",
-        "zh",
-        "text",
-        "type",
-        "format",
-        "min",
-        "max",
-        "enum",
-        "list",
-        "object",
-        "say",
-        "flag",
-        "noun",
-        "noun_zh",
-        "ask",
-        "ask_zh",
-        "with",
-        "with_zh",
-    ]
+    ("kind", "label", "zh", "text", "type", "format", "min", "max", "enum", "list", "object", "say", "flag")
+    + ("noun", "noun_zh", "ask", "ask_zh", "with", "with_zh")
 )
 _INHERITED = ("type", "format", "min", "max", "enum", "list", "object", "say", "flag", "text")
 
@@ -101,7 +82,7 @@ class Fields:
         spec = self._spec(name)
         label = spec.get("label", name.replace("_", " "))
         zh = spec["zh"]
-        enum = spec.get("enum", ())
+        flag, enum = spec.get("flag", False), spec.get("enum", ())
         words = {}
         if isinstance(enum, Mapping):
             words = {"en": {value: _said(value) for value in enum}, "zh": dict(enum)}
@@ -112,8 +93,8 @@ class Fields:
             zh=zh,
             noun={"en": spec.get("noun", f"that {label}"), "zh": spec.get("noun_zh", f"那个{zh}")},
             ask={
-                "en": spec.get("ask", f"What {label} should I use?"),
-                "zh": spec.get("ask_zh", f"请问{zh}是什么？"),
+                "en": spec.get("ask", f"Do you want {label}?" if flag else f"Which {label} would you like?"),
+                "zh": spec.get("ask_zh", f"请问是否{zh}？" if flag else f"请问{zh}是什么？"),
             },
             fragment={
                 "en": spec.get("with", f"with the {label} {{{name}}}"),

@@ -48,7 +48,7 @@ def expand(domains: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Any]) 
         CatalogueError: an entry breaks the notation, or two tools have one name.
     """
     tools: dict[str, Tool] = {}
-    every = {name: entity for domain in domains.values() for name, entity in domain["entities"].items()}
+    every = _entities(domains)
     for domain, document in domains.items():
         # A domain's own entities come last: where two have an id of one name, its own is meant.
         entities = {name: every[name] for name in every if name not in document["entities"]}
@@ -63,6 +63,15 @@ def expand(domains: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Any]) 
             except CatalogueError as error:
                 raise CatalogueError(f"{domain}.yaml: {name}: {error}") from None
     return tools
+
+
+def _entities(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    every: dict[str, Any] = {}
+    for domain, document in domains.items():
+        if taken := sorted(document["entities"].keys() & every.keys()):
+            raise CatalogueError(f"{domain}.yaml: {taken[0]} is also an entity of another domain; rename one")
+        every |= document["entities"]
+    return every
 
 
 def _tool(
