@@ -19,6 +19,7 @@ class GraphSettings:
     links_per_tool: int
     shared_per_tool: int
     min_score: float
+    min_shared: float
     name_similarity: float
     embedding_similarity: float
 
@@ -33,7 +34,7 @@ class GraphSettings:
         for key in ("producers_per_parameter", "links_per_tool", "shared_per_tool"):
             if getattr(self, key) < 1:
                 raise InputError(f"{prefix}{key}={getattr(self, key)}: must be at least 1; leave it out")
-        for key in ("min_score", "name_similarity", "embedding_similarity"):
+        for key in ("min_score", "min_shared", "name_similarity", "embedding_similarity"):
             if not 0 < getattr(self, key) <= 1:
                 raise InputError(
                     f"{prefix}{key}={getattr(self, key)}: must be above 0 and at most 1; try 0.5"

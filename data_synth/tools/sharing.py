@@ -82,7 +82,7 @@ class _Index:
         return [
             (int(others[place]), int(scores[place]), int(keys[place]))
             for place in smallest(keys[None, :], settings.shared_per_tool)[0].tolist()
-            if scores[place] >= settings.min_score * SCORE_UNIT
+            if scores[place] >= settings.min_shared * SCORE_UNIT
         ]
 
     def _overlap(self, tool: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
