@@ -25,6 +25,8 @@ COUNTS = frozenset(
 )
 LIST_LENGTHS = (2, 4)
 """Of a list of records; ours. Lists inside a record have one to three entries."""
+MAX_LENGTH = 99
+"""Of a list of records, where neither call nor schema set a limit."""
 
 
 @dataclass
@@ -191,8 +193,9 @@ class AnswerWriter:
         else:
             value = sample_value(schema, rng, self.language, name)
         if isinstance(value, int | float) and not isinstance(value, bool) and self.filters.bounds:
-            bounded = self.filters.within(name, value)
-            return bounded if conforms(bounded, schema) else value
+            for bounded in (self.filters.inside(name, value, rng), self.filters.within(name, value)):
+                if conforms(bounded, schema) and self.filters.within(name, bounded) == bounded:
+                    return bounded
         if isinstance(value, list) and self.call.steering:
             return self._resized(value, schema, path, rng, name)
         return value
@@ -227,21 +230,19 @@ class AnswerWriter:
         """What a search finds: the known records that match, and at the first time new ones."""
         call, store, items = self.call, self.store, schema["items"]
         matching = list(store.matching(call.effect.entity, self.filters))
-        usual = len(draft) if isinstance(draft, list) else call.rng.randint(*LIST_LENGTHS)
-        limit = min(self.filters.limit or usual, schema.get("maxItems", 99))
-        length = self._length(schema, path, min(max(usual, len(matching)), max(limit, 1)))
-        if call.steering.conditions.get(path) and length == 0:
-            if matching:
-                raise UnsteerableError(f"{path}: {len(matching)} records are known")
-            store.listed.add(call.key)
-            return []
-        if call.key not in store.listed:
-            store.listed.add(call.key)
-            while len(matching) < length:
-                record = self._newcomer(items, len(matching), path, draft)
-                if record is None:
-                    break
-                matching.append(record)
+        named = call.effect.field in self.filters.equal  # the search is for one id
+        usual = len(draft) if isinstance(draft, list) else 1 if named else call.rng.randint(*LIST_LENGTHS)
+        limit = max(min(self.filters.limit or MAX_LENGTH, schema.get("maxItems", MAX_LENGTH)), 1)
+        length = self._length(schema, path, min(max(usual, len(matching)), limit))
+        if length == 0 and matching:
+            raise UnsteerableError(f"{path}: {len(matching)} records are known")
+        fresh = call.key not in store.listed
+        store.listed.add(call.key)
+        while len(matching) < (length if fresh else schema.get("minItems", 0)):
+            record = self._newcomer(items, len(matching), path, draft)
+            if record is None:
+                break
+            matching.append(record)
         found = []
         for number, record in enumerate(matching[:length]):
             rng = Random(f"{self.seed}/{call.key}/{number}")
@@ -257,7 +258,8 @@ class AnswerWriter:
             return Record(dict(hidden))
         schema, entity = items["properties"][field], call.effect.entity
         rng = Random(f"{self.seed}/{call.key}/{number}/id")
-        identity = _part(_part(draft, number), field)
+        wanted = self.filters.equal.get(field) if number == 0 else None
+        identity = _part(_part(draft, number), field) if wanted is None else wanted
         for _ in range(NUM_TRIES):
             if identity is None or not conforms(identity, schema):
                 identity = sample_value(schema, rng, self.language, field)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import jsonschema
+
 from data_synth.llm.model import Model
 from data_synth.operators.plan import Condition
 from data_synth.simulator.answers import AnswerWriter, Call
@@ -211,10 +213,8 @@ def complain(tool: Tool, arguments: Mapping[str, Any]) -> str | None:
                 continue
             return f"unknown parameter '{name}'"
         if not conforms(value, tool.properties[name]):
-            wanted = tool.properties[name].get("enum") or tool.properties[name].get("type", "another value")
-            return (
-                f"invalid value for parameter '{name}': expected {canonical(wanted)}, got {canonical(value)}"
-            )
+            problem = next(jsonschema.Draft202012Validator(tool.properties[name]).iter_errors(value)).message
+            return f"invalid value for parameter '{name}': {problem}"
     return None if conforms(dict(arguments), tool.parameters) else "the arguments don't fit together"
 
 

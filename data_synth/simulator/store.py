@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from data_synth.simulator.conforms import same
@@ -138,6 +139,15 @@ class Filters:
             for name, value in record.values.items()
             if type(value) in (int, float)
         )
+
+    def inside(self, name: str, value: float, rng: Random) -> float:
+        """``value``, or one well inside the bounds on the field ``name`` if it isn't."""
+        nearest = self.within(name, value)
+        if nearest == value:
+            return value
+        share = rng.uniform(0.5, 0.95) if nearest < value else rng.uniform(1.05, 1.5)
+        moved = self.within(name, nearest * share)
+        return round(moved) if abs(moved) >= 20 or isinstance(value, int) else round(moved, 1)
 
     def within(self, name: str, value: float) -> float:
         """``value``, moved to the nearest one in the bounds on the field ``name``."""

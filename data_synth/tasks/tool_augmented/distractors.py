@@ -14,10 +14,14 @@ from random import Random
 from typing import Any, Literal
 
 from data_synth.simulator.effects import effect_of, words
+from data_synth.tools.dependency import Embed
+from data_synth.tools.embedding import MINILM, open_embedder
 from data_synth.tools.tool import KIND, Tool
 
 POOL = 3
 """Distractors are drawn from this many times as many nearest tools, so that rows differ; ours."""
+SAME_DOMAIN = 0.1
+"""Added to the likeness of words, from 0 to 1, of two tools of one domain; ours."""
 _SAME_JOB = ({"search", "list"},)
 _NUM_SHARED = 0.8
 """Tools without hints that share this much of their words count as able to replace each other."""
@@ -29,10 +33,13 @@ class Distractors:
     Args:
         tools: name to tool.
         kind: how nearness is measured.
+        embed: texts to unit vectors; all-MiniLM-L6-v2 where it is left out and needed.
     """
 
-    def __init__(self, tools: Mapping[str, Tool], kind: Literal["lexical", "embedding"]) -> None:
-        self.tools, self.kind = tools, kind
+    def __init__(
+        self, tools: Mapping[str, Tool], kind: Literal["lexical", "embedding"], embed: Embed | None = None
+    ) -> None:
+        self.tools, self.kind, self.embed = tools, kind, embed
         self._nearest: dict[str, list[str]] = {}
 
     def choose(self, golden: Iterable[str], number: int, rng: Random) -> list[Tool]:
@@ -72,7 +79,12 @@ class Distractors:
             order, vectors = self._embeddings
             return dict(zip(order, (vectors @ vectors[order.index(name)]).round(6).tolist(), strict=True))
         mine = self._weights[name]
-        return {o: sum(w * other.get(k, 0.0) for k, w in mine.items()) for o, other in self._weights.items()}
+        domain = self.tools[name].domain
+        return {
+            other: sum(weight * theirs.get(word, 0.0) for word, weight in mine.items())
+            + (SAME_DOMAIN if domain and self.tools[other].domain == domain else 0.0)
+            for other, theirs in self._weights.items()
+        }
 
     @cached_property
     def _weights(self) -> dict[str, dict[str, float]]:
@@ -89,9 +101,7 @@ class Distractors:
     @cached_property
     def _embeddings(self) -> tuple[list[str], Any]:
         """Names and unit vectors of their descriptions."""
-        from data_synth.tools.embedding import MINILM, open_embedder
-
-        embed = open_embedder(MINILM, None, "tool_augmented.distractors")
+        embed = self.embed or open_embedder(MINILM, None, "tool_augmented.distractors")
         assert embed is not None
         order = list(self.tools)
         return order, embed([f"{' '.join(words(name))}: {self.tools[name].description}" for name in order])
