@@ -11,11 +11,9 @@ from data_synth.tools.tool import KIND
 SAY = "x-say"
 """Key of an object's schema: how its value is said in a sentence, with a placeholder per property."""
 
-_KEYS = frozenset(
-    ("kind", "label", "zh", "text", "type", "format", "min", "max", "enum", "list", "object", "say", "flag")
-    + ("noun", "noun_zh", "ask", "ask_zh", "with", "with_zh")
-)
-_INHERITED = ("type", "format", "min", "max", "enum", "list", "object", "say", "flag", "text")
+_INHERITED = ("type", "format", "min", "max", "enum", "list", "object", "say", "flag")
+_WORDING = ("noun", "noun_zh", "ask", "ask_zh", "with", "with_zh")
+_KEYS = frozenset((*_INHERITED, *_WORDING, "kind", "label", "zh", "text"))
 
 
 class CatalogueError(ValueError):
@@ -117,7 +115,7 @@ class Fields:
         kind = spec.setdefault("kind", name)
         if kind in self._shared and kind != name and isinstance(self._shared[kind], Mapping):
             base = self._shared[kind]
-            spec = {key: base[key] for key in _INHERITED if key in base and key != "text"} | spec
+            spec = {key: base[key] for key in _INHERITED if key in base} | spec
         return spec
 
     def _schema(self, name: str, spec: Mapping[str, Any], label: str) -> dict[str, Any]:
