@@ -153,10 +153,13 @@ class RequestCache:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if num_tables and (application, version) != (APPLICATION_ID, VERSION):
+            with _transaction(connection, "DEFERRED"):  # one look: another process may be making the file
+                identity = [
+                    connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("application_id", "user_version")
+                ]
+                (num_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if num_tables and identity != [APPLICATION_ID, VERSION]:
                 raise InputError(
                     f"llm.cache={self.path}: a SQLite file of another program or version; give another name"
                 )
@@ -200,8 +203,8 @@ def _is_busy(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def _transaction(connection: sqlite3.Connection, mode: str = "IMMEDIATE") -> Iterator[None]:
+    connection.execute(f"BEGIN {mode}")
     try:
         yield
         connection.execute("COMMIT")
