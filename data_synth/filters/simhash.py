@@ -61,11 +61,17 @@ def _split(run: str) -> Iterator[str]:
     return map("".join, pairwise(run))
 
 
+def feature_hash(feature: str) -> int:
+    """64 bits, the same in every process."""
+    digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=NUM_BITS // 8).digest()
+    return int.from_bytes(digest, "little")
+
+
 @lru_cache(maxsize=200_000)
 def _lanes(feature: str) -> int:
     """The feature's 64 bits, bit i in lane i."""
-    digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=NUM_BITS // 8).digest()
-    bits = np.unpackbits(np.frombuffer(digest, dtype=np.uint8), bitorder="little")
+    hashed = np.frombuffer(feature_hash(feature).to_bytes(NUM_BITS // 8, "little"), dtype=np.uint8)
+    bits = np.unpackbits(hashed, bitorder="little")
     return int.from_bytes(bits.astype("<u2").tobytes(), "little")
 
 

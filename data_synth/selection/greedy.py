@@ -31,7 +31,7 @@ NEAR, TIE = 2e-5, 1e-9
 """Shares of the best score: beyond float32's error at any budget, and beyond float64's."""
 ROUNDING = 1e-6
 """Of a distance in float32."""
-NUM_CONTENDERS = 512
+NUM_CONTENDERS, MOST_LOOKED_AT = 512, 128
 CHUNK_BYTES = 1 << 26
 QUANTILE_RATIO = 1.2
 """Between the ranks at which distances are kept for ``paper``'s bound."""
@@ -66,7 +66,7 @@ def select(
         before = len(pool.selected)
         contenders = pool.contenders(min(number, pool.num_left))
         while len(pool.selected) < budget:
-            picked = contenders.best(pool.highest_bound_outside())
+            picked = contenders.best(pool)
             if picked is None:
                 break
             pool.take(picked)
@@ -90,8 +90,8 @@ class _Pool:
         self.bounds[first] = -torch.inf
         self.fresh = torch.zeros(size, dtype=torch.bool, device=device)
         self.outside = torch.ones(size, dtype=torch.bool, device=device)
-        self.quantiles = torch.empty((size, 0), device=device)
-        self.quantile_ranks = torch.empty(0, dtype=torch.int64, device=device)
+        self.quantile_ranks = _quantile_ranks(scorer.most_ranks if scorer.mode == "paper" else 0).to(device)
+        self.quantiles = torch.full((size, len(self.quantile_ranks) - 1), torch.inf, device=device)
 
     @property
     def num_left(self) -> int:
@@ -99,9 +99,6 @@ class _Pool:
 
     def contenders(self, number: int) -> _Contenders:
         """The ``number`` candidates of the highest scores, as far as bounds tell, all scored now."""
-        self.fresh.zero_()
-        if self.scorer.mode == "paper":
-            self._renew_quantiles()
         asked = number
         while True:
             top = torch.topk(self.bounds, number, sorted=False).indices
@@ -117,8 +114,14 @@ class _Pool:
         self.outside[top] = False
         return _Contenders(self.scorer, top.sort().values, self.places)
 
-    def highest_bound_outside(self) -> float:
-        return float(torch.where(self.outside, self.bounds, -torch.inf).amax())
+    def all_outside_below(self, score: float) -> bool:
+        """Whether nobody but the contenders reaches ``score``. Where few bounds do, their scores are looked at."""
+        reaching = torch.nonzero(self.outside & (self.bounds >= score))[:, 0]
+        if len(reaching) > MOST_LOOKED_AT:
+            return False
+        if len(reaching):
+            self._score(reaching)
+        return bool((self.bounds[reaching] < score).all())
 
     def take(self, index: int) -> None:
         """Select; all bounds grow by what this may add to them."""
@@ -147,17 +150,17 @@ class _Pool:
             keys, values = self.scorer.sorted_rows(some, self.places)
             self.bounds[some] = values @ self.scorer.rank_weights[:size]
             if self.scorer.mode == "paper":
-                self.quantiles[some] = keys[:, self.quantile_ranks[1:] - 1]
+                known = self.quantile_ranks[1:][self.quantile_ranks[1:] <= size]
+                self.quantiles[some, : len(known)] = keys[:, known - 1]
         self.fresh[rows] = True
 
-    def _renew_quantiles(self) -> None:
-        """Every candidate is scored, since the quantiles of all are to be of one time."""
-        size, ranks = len(self.selected), [0]
-        while (rank := max(ranks[-1] + 1, int(ranks[-1] * QUANTILE_RATIO))) <= size:
-            ranks.append(rank)
-        self.quantile_ranks = torch.tensor(ranks, device=self.places.device)
-        self.quantiles = torch.empty((len(self.bounds), len(ranks) - 1), device=self.places.device)
-        self._score(torch.nonzero(self.bounds > -torch.inf)[:, 0])
+
+def _quantile_ranks(most: int) -> Tensor:
+    """0, and ranks from 1 to ``most`` in a geometric row."""
+    ranks = [0]
+    while (rank := max(ranks[-1] + 1, int(ranks[-1] * QUANTILE_RATIO))) <= most:
+        ranks.append(rank)
+    return torch.tensor(ranks)
 
 
 class _Contenders:
@@ -179,11 +182,11 @@ class _Contenders:
         scores = (self.values[:, : self.size] * weights).sum(dim=1)
         return torch.where(self.left, scores, -torch.inf)
 
-    def best(self, bound: float) -> int | None:
+    def best(self, pool: _Pool) -> int | None:
         """The candidate of the highest score; None where one that doesn't contend may have a higher one."""
         scores = self.scores()
         highest = float(scores.max())
-        if not highest * (1 - NEAR) > bound * (1 + NEAR):
+        if highest == -torch.inf or not pool.all_outside_below(highest * (1 - 2 * NEAR)):
             return None
         near = self.rows[scores >= highest * (1 - NEAR)]
         if len(near) == 1:
