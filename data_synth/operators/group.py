@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from data_synth.operators.merge import NotApplicable, side_by_side
 from data_synth.operators.plan import Given, Plan, Step
-from data_synth.operators.schema import parameter_schema, same_space
+from data_synth.operators.schema import is_reusable, parameter_schema, same_space
 from data_synth.tools.graphs import ToolGraphs
 from data_synth.tools.tool import Tool
 
@@ -37,7 +37,9 @@ def shared_slots(
         mine, yours = a.arguments.get(name), b.arguments.get(other)
         if not isinstance(mine, Given) or not isinstance(yours, Given):
             continue
-        if same_space(parameter_schema(tools[a.tool], name), parameter_schema(tools[b.tool], other)):
+        schema, theirs = parameter_schema(tools[a.tool], name), parameter_schema(tools[b.tool], other)
+        needed = name in tools[a.tool].required and other in tools[b.tool].required
+        if same_space(schema, theirs) and is_reusable(name, schema) and (needed or name == other):
             yield score, mine.slot, yours.slot
 
 

@@ -78,3 +78,30 @@ def is_plain(schema: Any) -> bool:
     if schema.get("type") == "array":
         return is_plain(schema.get("items"))
     return schema.get("type") in ("string", "integer", "number", "boolean")
+
+
+FREE_TEXT = frozenset(
+    (
+        *("sentence", "reason", "comment", "note", "memo_text", "mail_subject", "event_title", "task_title"),
+        *("reminder_text", "memo_title", "topic", "notebook_name", "list_name", "group_name", "project_name"),
+        *("contact_group_name", "folder_name", "watchlist_name", "car_damage", "table_request"),
+        *("work_comment", "payment_reference"),
+        *("text", "message", "content", "body", "description", "title", "subject", "name"),
+    )
+)
+"""Kinds, and names of parameters without one, of what is written for one occasion."""
+
+
+def is_free_text(name: str, schema: Mapping[str, Any]) -> bool:
+    """Whether a parameter takes words of the user's own, which no two calls share by chance."""
+    return schema.get("type") == "string" and (kind_of(schema) or name) in FREE_TEXT
+
+
+def is_identifier(schema: Mapping[str, Any], name: str) -> bool:
+    """Whether a value names a thing instead of describing it."""
+    return str(kind_of(schema) or name).endswith("_id")
+
+
+def is_reusable(name: str, schema: Mapping[str, Any]) -> bool:
+    """Whether one value given to two calls is said once: what names or measures, no flags and no free text."""
+    return schema.get("type") != "boolean" and not is_free_text(name, schema)

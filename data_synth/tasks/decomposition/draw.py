@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
+from typing import Any
 
 from data_synth.operators.add import add
 from data_synth.operators.atoms import isolated, parallel, serial
@@ -13,10 +14,11 @@ from data_synth.operators.group import group, shared_parameters
 from data_synth.operators.mask import mask
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Given, Operator, Plan, Step
-from data_synth.operators.schema import is_plain
+from data_synth.operators.schema import is_plain, is_reusable
 from data_synth.operators.split import split
 from data_synth.operators.transform import transform
 from data_synth.tasks.decomposition.conditions import draw_condition
+from data_synth.tasks.decomposition.sense import contradiction, link_weight
 from data_synth.tasks.decomposition.settings import ComposeSettings, Subtask
 from data_synth.tasks.toolbox import Toolbox
 from data_synth.tools.tool import Tool
@@ -75,7 +77,7 @@ class _Drawer:
         """One step decides about others: Transform."""
         plan = self._serial_atom(self.anchor) if self.rng.random() < 0.4 else self._atom(self.anchor)
         while len({step.atom for step in plan.steps}) < 2 and len(plan.steps) < 3:
-            plan = self._extended(plan, ("add", "group", "concatenate"))
+            plan = self._extended(plan, ("add", "group", "group", "concatenate", "concatenate"))
         if len(plan.steps) < self.settings.max_steps and self.rng.random() < self.settings.otherwise_share:
             plan = self._extended(plan, ("add", "group"))
         return self._tried(lambda: self._transformed(plan))
@@ -127,13 +129,14 @@ class _Drawer:
                     continue
                 pairs: dict[str, str] = {}
                 for mine, yours, _ in shared_parameters(tool.name, name, self.graphs):
-                    if mine in tool.required and yours in other.required and yours not in pairs.values():
+                    needed = mine in tool.required and yours in other.required
+                    if needed and yours not in pairs.values() and is_reusable(mine, tool.properties[mine]):
                         pairs.setdefault(mine, yours)
                 if not pairs:
                     continue
                 try:
                     wanted = {t.name: self._optional(t) for t in (tool, other)}
-                    return parallel(tool, other, pairs, wanted)
+                    return self._sound(parallel(tool, other, pairs, wanted))
                 except NotApplicable:
                     continue
         return self._isolated(tool)
@@ -142,15 +145,35 @@ class _Drawer:
         """An edge of the dependency graph at ``tool``; at the first of its neighbours if it has none itself."""
         pairs = [(tool.name, name) for name in self.graphs.dependency.successors(tool.name)]
         pairs += [(name, tool.name) for name in self.graphs.dependency.predecessors(tool.name)]
-        for source, target in self._shuffle(pairs)[:NUM_TRIES]:
-            links = self.graphs.dependency.edges[source, target]["links"]
+        for source, target in self._weighted(pairs)[:NUM_TRIES]:
+            link = self._link(source, target)
             wanted = {name: self._optional(self.tools[name]) for name in (source, target)}
-            best = {links[0]["parameter"]: tuple(links[0]["path"])}
+            best = {link["parameter"]: tuple(link["path"])}
             try:
                 return serial(self.tools[source], self.tools[target], best, wanted)
             except NotApplicable:
                 continue
         raise NotApplicable(f"no dependency at {tool.name}")
+
+    def _link(self, source: str, target: str) -> Mapping[str, Any]:
+        """The best link of an edge."""
+        best: Mapping[str, Any] = self.graphs.dependency.edges[source, target]["links"][0]
+        return best
+
+    def _weighted(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Edges in an order drawn by how sensible they are; those that aren't are left out."""
+        keyed = []
+        for source, target in pairs:
+            parameter = self._link(source, target)["parameter"]
+            weight = link_weight(self.tools[source], self.tools[target], parameter, self.graphs)
+            if weight:
+                keyed.append((self.rng.random() ** (1 / weight), source, target))
+        return [(source, target) for _, source, target in sorted(keyed, reverse=True)]
+
+    def _sound(self, plan: Plan) -> Plan:
+        if wrong := contradiction(plan, self.tools, self.graphs):
+            raise NotApplicable(wrong)
+        return plan
 
     def _depend(self, a: str, b: str) -> bool:
         return self.graphs.dependency.has_edge(a, b) or self.graphs.dependency.has_edge(b, a)
@@ -170,7 +193,7 @@ class _Drawer:
         joins = {"add": self._added, "group": self._grouped, "concatenate": self._concatenated}
         for operator in self._shuffled(operators):
             try:
-                joined = self._tried(lambda operator=operator: joins[operator](plan))  # type: ignore[misc]
+                joined = self._tried(lambda operator=operator: self._sound(joins[operator](plan)))  # type: ignore[misc]
             except NotApplicable:
                 continue
             if len(joined.steps) <= self.settings.max_steps:
@@ -196,8 +219,11 @@ class _Drawer:
         near = [name for name in self.graphs.dependency.successors(step.tool) if not self._used(plan, name)]
         if not near:
             raise NotApplicable(f"nothing follows {step.tool}")
-        name = self.rng.choice(near)
-        link = self.graphs.dependency.edges[step.tool, name]["links"][0]
+        pairs = self._weighted([(step.tool, name) for name in near])
+        if not pairs:
+            raise NotApplicable(f"nothing sensible follows {step.tool}")
+        name = pairs[0][1]
+        link = self._link(step.tool, name)
         joined = Link(step.id, tuple(link["path"]), 1, link["parameter"])
         return concatenate(plan, self._isolated(self.tools[name]), joined, self.tools)
 
@@ -212,20 +238,27 @@ class _Drawer:
         if step is None:
             raise NotApplicable("one step has nothing to decide about")
         condition = draw_condition(step, self.tools[step.tool], self.rng)
-        later = [other.id for other in plan.steps if other.id > step.id]
-        roots = [number for number in later if not self._waits_for_later(plan, plan.step(number), step.id)]
-        then = self.rng.choice(roots)
-        rest = [number for number in roots if number != then]
-        otherwise: list[int] = []
-        about_none = condition.comparison in ("is_empty", "not_empty")
-        free = [number for number in rest if not any(s == step.id for s, _ in plan.step(number).sources())]
-        if free and self.rng.random() < 0.8 and not (about_none and not free):
-            otherwise = [self.rng.choice(free)]
-        return transform(plan, condition, [then], otherwise, self.tools)
+        later = [other for other in plan.steps if other.id > step.id]
+        roots = [other for other in later if not any(source > step.id for source, _ in other.sources())]
+        related = [other for other in roots if self._related(step, other)]
+        then = self.rng.choice(related if related and self.rng.random() < 0.8 else roots)
+        rest = [other.id for other in roots if other.id > then.id and not self._takes_from(other, step)]
+        otherwise = [self.rng.choice(rest)] if rest and self.rng.random() < 0.8 else []
+        changed = transform(plan, condition, [then.id], otherwise, self.tools)
+        if condition.comparison in ("is_empty", "not_empty"):
+            guarded = [other for other in changed.steps if self._takes_from(other, step)]
+            if any(condition not in other.when for other in guarded):
+                raise NotApplicable("a step takes from the list whether it holds anything or not")
+        return changed
 
     @staticmethod
-    def _waits_for_later(plan: Plan, step: Step, number: int) -> bool:
-        return any(source > number for source, _ in step.sources())
+    def _related(a: Step, b: Step) -> bool:
+        slots = [{getattr(argument, "slot", None) for argument in step.arguments.values()} for step in (a, b)]
+        return bool(slots[0] & slots[1] - {None}) or any(source == a.id for source, _ in b.sources())
+
+    @staticmethod
+    def _takes_from(step: Step, source: Step) -> bool:
+        return any(number == source.id and kind == "data" for number, kind in step.sources())
 
     def _masked(self, plan: Plan) -> Plan:
         slots = [

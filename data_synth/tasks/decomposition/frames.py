@@ -5,7 +5,7 @@
 
 GREETINGS = {
     "en": ("", "", "", "", "Hi, ", "Hello, ", "Hey, ", "Hi there, ", "Good morning, ", "Good evening, "),
-    "zh": ("", "", "", "", "你好，", "您好，", "嗨，", "早上好，", "麻烦问一下，", "在吗？"),
+    "zh": ("", "", "", "", "你好，", "您好，", "嗨，", "早上好，", "在吗？"),
 }
 CONTEXTS = {
     "en": (
@@ -89,7 +89,6 @@ AFTER = {
         ". Next, {}",
         ". With that in hand, {}",
         ". Based on that, {}",
-        ", and with the result {}",
     ),
     "zh": (
         "，然后{}",
@@ -225,29 +224,29 @@ LATER = {
 }
 REFINE_ONE = {
     "en": (
-        "Actually, one more detail: {}.",
-        "I forgot to say: {}.",
-        "Let me add something: {}, please.",
-        "Could you redo that, {}?",
-        "Please adjust that: {}.",
-        "On second thought, make it {}.",
-        "One condition I left out: {}.",
+        "Could you do that {}?",
+        "Actually, please do it {}.",
+        "I forgot something: please do that {}.",
+        "Let me add a detail. Do that {}, please.",
+        "Please adjust the plan and do it {}.",
+        "On second thought, I'd like that done {}.",
+        "Sorry, one condition I left out: do it {}.",
     ),
     "zh": (
         "对了，补充一点：{}。",
         "刚才忘了说：{}。",
         "再加一个要求：{}。",
         "麻烦调整一下，{}。",
-        "我想了想，还是{}吧。",
+        "我想了想，还是要{}。",
         "还有一个条件：{}。",
     ),
 }
 REFINE_MANY = {
     "en": (
-        "One more detail for when you {what}: {}.",
-        "When you {what}, keep this in mind: {}.",
-        "I forgot something. When you {what}, I want it {}.",
-        "Let me refine one thing. As you {what}, make sure it is {}.",
+        "One more detail: when you {what}, do it {}.",
+        "When you {what}, please do it {}.",
+        "I forgot something. When you {what}, I'd like it done {}.",
+        "Let me refine one thing: as you {what}, do that {}.",
     ),
     "zh": (
         "关于“{what}”，补充一点：{}。",
@@ -260,11 +259,11 @@ ANSWERS = {
     "en": (
         "{}.",
         "{}.",
-        "Sorry, I left that out. {}.",
-        "Oh right: {}.",
-        "Of course. {}.",
+        "Sorry, I left that out: {}.",
+        "Oh right, {}.",
+        "Of course: {}.",
         "Sure, {}.",
-        "Good question. {}.",
+        "Good question, {}.",
         "{}, thanks.",
     ),
     "zh": (
@@ -285,4 +284,20 @@ EQUALS = {
         "use {value} as the {label}",
     ),
     "zh": ("{label}是{value}", "{label}为{value}", "{label}：{value}", "{label}用{value}"),
+}
+THING = {
+    "en": (
+        "{thing} {value}",
+        "{thing} {value}",
+        "I mean {thing} {value}",
+        "it's {thing} {value}",
+        "the one with the id {value}",
+    ),
+    "zh": (
+        "{thing}{value}",
+        "{thing}{value}",
+        "我指的是{thing}{value}",
+        "是{thing}{value}",
+        "编号为{value}的那个",
+    ),
 }

@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 from data_synth.llm.scripted import scripted
+from data_synth.operators.schema import is_identifier, kind_of
 from data_synth.tasks.decomposition import frames
 from data_synth.tasks.decomposition.references import condition_words, result_noun
 from data_synth.tasks.decomposition.views import ArgumentView, StepView
 from data_synth.tasks.decomposition.wording import (
-    PLACEHOLDER,
     Style,
     ask_phrases,
     fragment,
@@ -23,24 +23,50 @@ from data_synth.tasks.decomposition.wording import (
     phrase,
     say_value,
     sentence,
+    thing,
     words_of,
 )
+
+IMPERATIVE_HEADS = (
+    "请",
+    "你",
+    "麻烦",
+    "劳驾",
+    "能不能",
+    "能不能也",
+    "可以",
+    "再",
+    "也",
+    "就",
+    "才",
+    "那接着",
+    "则",
+)
+IRREGULAR = re.compile(r"^[不别我]|，请|，.*?(?:想|吧$)|^\S{0,12}(?:不要了|不用了|不需要了|不做了)")
+"""Chinese requests that tell before they ask."""
 
 
 @scripted("query")
 def write_query(variables: Mapping[str, Any], rng: Random) -> dict[str, str]:
     """A request, a refinement of an earlier one, or the answer to a question."""
     round_, steps = variables["round"], variables["steps"]
-    writer = _Writer(Style.draw(variables["language"], rng), rng, first=not variables["history"])
+    history = variables["history"]
+    planned = {step.id for past in history for step in past.steps}
+    writer = _Writer(Style.draw(variables["language"], rng), rng, not history, len(planned) == 1)
     kinds = {"request": writer.request, "refinement": writer.refinement, "answer": writer.answer}
     return {"query": kinds[round_.kind](steps)}
 
 
 class _Writer:
-    """One message of the user; ``said`` are the slots whose value it has named."""
+    """One message of the user; ``said`` are the slots whose value it has named.
 
-    def __init__(self, style: Style, rng: Random, first: bool) -> None:
-        self.style, self.rng, self.first = style, rng, first
+    Attributes:
+        first: nothing was said before it.
+        alone: one step was planned before it, which "that" can only mean.
+    """
+
+    def __init__(self, style: Style, rng: Random, first: bool, alone: bool) -> None:
+        self.style, self.rng, self.first, self.alone = style, rng, first, alone
         self.language = style.language
         self.said: set[str] = set()
 
@@ -62,21 +88,32 @@ class _Writer:
         texts = []
         for step in steps:
             if parts := self._fragments(step):
-                texts.append(self._refined(step, parts, alone=len(steps) == 1))
+                texts.append(self._refined(step, parts, self.alone))
         return self._gap().join(texts)
 
     def answer(self, steps: Sequence[StepView]) -> str:
         """The values that were asked for."""
-        parts: list[str] = []
+        parts: list[tuple[StepView, ArgumentView]] = []
         for step in steps:
             for argument in step.arguments:
                 if argument.origin == "said" and argument.slot not in self.said:
                     self.said.add(argument.slot)
-                    called = label(step.tool, argument.name, self.language)
-                    frame = self._pick(frames.EQUALS)
-                    parts.append(frame.format(label=called, value=self._value(step, argument)))
+                    parts.append((step, argument))
         joint = "，" if self.language == "zh" else ", and "
-        return self._polished(self._pick(frames.ANSWERS).format(joint.join(parts)))
+        text = joint.join(self._told(step, argument, len(parts) == 1) for step, argument in parts)
+        frame = self._pick(frames.ANSWERS)
+        return self._polished(frame.format(text if frame.startswith("{}") else lowered(text)))
+
+    def _told(self, step: StepView, argument: ArgumentView, only: bool) -> str:
+        """A value that was asked for."""
+        value = self._value(step, argument)
+        if is_identifier(argument.schema, argument.name):
+            called = thing(step.tool, argument.name, self.language)
+            return self._pick(frames.THING).format(thing=called, value=value)
+        if only and not isinstance(argument.value, bool) and self.rng.random() < 0.4:
+            return value
+        called = label(step.tool, argument.name, self.language)
+        return self._pick(frames.EQUALS).format(label=called, value=value)
 
     # Clauses
 
@@ -92,7 +129,7 @@ class _Writer:
             return result_noun(step, argument, argument.source_tool, self.language)
         again = argument.origin == "known" or argument.slot in self.said
         self.said.add(argument.slot)
-        if again and argument.schema.get("type") == "string" and "enum" not in argument.schema:
+        if again and is_pronominal(argument):
             return noun(step.tool, argument.name, self.language)
         return self._value(step, argument)
 
@@ -114,20 +151,26 @@ class _Writer:
         if alone:
             return self._polished(self._pick(frames.REFINE_ONE).format(detail))
         bare = self.rng.choice(ask_phrases(step.tool, self.language))
-        for name in PLACEHOLDER.findall(bare):
-            bare = insert(bare, name, noun(step.tool, name, self.language), step)
+        bare = phrase(bare, step, lambda argument: self._known(step, argument, bare), self.language)
         what = bare if self.language == "zh" else lowered(bare)
         return self._polished(self._pick(frames.REFINE_MANY).format(detail, what=what))
+
+    def _known(self, step: StepView, argument: ArgumentView, template: str) -> str | None:
+        """An argument of a step that was spoken of before; what the template has no place for isn't repeated."""
+        if f"{{{argument.name}}}" not in template:
+            return None
+        if argument.origin == "step" or is_pronominal(argument):
+            return noun(step.tool, argument.name, self.language)
+        return self._value(step, argument)
 
     # Sentences
 
     def _opened(self, clause: str, step: StepView) -> str:
         if step.conditions:
-            frame = self._if(self._condition(step), "{}").lstrip("。；.; ").removeprefix("Then, ")
+            frame = self._if(self._condition(step), "{}", clause).lstrip("。；.; ").removeprefix("Then, ")
             return frame.replace("{}", self._fitting(frame, clause)) + self._stop()
-        frame = self._pick(frames.OPENINGS if self.first else frames.LATER)
-        text = frame.format(self._fitting(frame, clause))
-        return text
+        frame = self._pick(frames.OPENINGS if self.first else frames.LATER, clause)
+        return frame.format(self._fitting(frame, clause))
 
     def _continued(self, text: str, clause: str, step: StepView, before: Sequence[StepView]) -> str:
         """The next clause after ``text``, joined by what relates the steps."""
@@ -135,26 +178,26 @@ class _Writer:
         if step.conditions:
             held = step.conditions
             if last.conditions and held[0].condition == last.conditions[0].condition:
-                return self._joined(text, self._pick(frames.IN_THAT_CASE), clause)
+                return self._joined(text, self._pick(frames.IN_THAT_CASE, clause), clause)
             opposite = held[0].condition.negated()
             if last.conditions and last.conditions[0].condition == opposite:
-                return self._joined(text, self._pick(frames.OTHERWISE), clause)
-            return self._joined(text, self._if(self._condition(step, before), "{}"), clause)
+                return self._joined(text, self._pick(frames.OTHERWISE, clause), clause)
+            return self._joined(text, self._if(self._condition(step), "{}", clause), clause)
         if any(argument.origin == "step" for argument in step.arguments):
-            return self._joined(text, self._pick(frames.AFTER), clause)
+            return self._joined(text, self._pick(frames.AFTER, clause), clause)
         shares = {argument.slot for argument in step.arguments if argument.slot}
         related = step.atom == last.atom or any(
             shares & {argument.slot for argument in other.arguments} for other in before
         )
-        return self._joined(text, self._pick(frames.ALONGSIDE if related else frames.APART), clause)
+        return self._joined(text, self._pick(frames.ALONGSIDE if related else frames.APART, clause), clause)
 
-    def _condition(self, step: StepView, before: Sequence[StepView] = ()) -> str:
+    def _condition(self, step: StepView) -> str:
         return (" and " if self.language == "en" else "且").join(
             condition_words(view, self.style) for view in step.conditions
         )
 
-    def _if(self, condition: str, clause: str) -> str:
-        return self._pick(frames.IF).replace("{condition}", condition).replace("{}", clause)
+    def _if(self, condition: str, place: str, clause: str) -> str:
+        return self._pick(frames.IF, clause).replace("{condition}", condition).replace("{}", place)
 
     def _joined(self, text: str, connective: str, clause: str) -> str:
         """The clause within the last sentence, or in one of its own."""
@@ -172,9 +215,9 @@ class _Writer:
         head = frame.split("{}")[0]
         if self.language == "en":
             return lowered(clause) if head.strip() else sentence(clause)
-        if head.endswith(("请", "你", "麻烦", "劳驾", "能不能", "可以", "再", "也", "就", "才")):
-            return re.sub(r"^(请|帮我|麻烦)", "帮我" if clause.startswith("帮我") else "", clause)
-        return clause
+        if not head.endswith(IMPERATIVE_HEADS):
+            return clause
+        return re.sub(r"^(请|帮我|麻烦|我想)", "帮我" if clause.startswith("帮我") else "", clause)
 
     def _framed(self, text: str) -> str:
         """With greeting, context and closing."""
@@ -199,5 +242,15 @@ class _Writer:
     def _gap(self) -> str:
         return "" if self.language == "zh" else " "
 
-    def _pick(self, options: Mapping[str, Sequence[str]]) -> str:
-        return self.rng.choice(options[self.language])
+    def _pick(self, options: Mapping[str, Sequence[str]], clause: str = "") -> str:
+        """One of the frames; a Chinese clause that is no plain imperative can't follow "please"."""
+        known = options[self.language]
+        if self.language == "zh" and IRREGULAR.search(clause):
+            known = [frame for frame in known if not frame.split("{}")[0].endswith(IMPERATIVE_HEADS)]
+        return self.rng.choice(known)
+
+
+def is_pronominal(argument: ArgumentView) -> bool:
+    """Whether "that …" can stand for a value said before; numbers, times and choices are said again."""
+    schema = argument.schema
+    return schema.get("type") == "string" and "enum" not in schema and kind_of(schema) != "time"

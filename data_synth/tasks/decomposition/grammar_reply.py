@@ -62,7 +62,8 @@ def _summary(planned: Sequence[StepView], style: Style) -> str:
     """The steps in one sentence."""
     clauses = [_clause(step, style) for step in planned]
     if style.language == "zh":
-        marks = ["我会先", *["然后"] * (len(clauses) - 2), "最后"] if len(clauses) > 1 else ["我会"]
+        marks = ["我会先", *["然后"] * (len(clauses) - 2), "最后"] if len(clauses) > 2 else ["我会先", "再"]
+        marks = marks if len(clauses) > 1 else ["我会"]
         return "，".join(mark + clause for mark, clause in zip(marks, clauses, strict=True)) + "。"
     marks = ["First I'll ", *["then "] * (len(clauses) - 2), "and finally "] if len(clauses) > 2 else []
     marks = marks or (["I'll ", "then "] if len(clauses) == 2 else ["I'll "])

@@ -32,7 +32,7 @@ def result_noun(step: StepView, argument: ArgumentView, source: Tool, language: 
     if is_identifier(argument.schema, argument.name):
         return re.sub("^那", "第一", text) if language == "zh" else re.sub("^that ", "the first ", text)
     item = list_item(source, parts[: parts.index("0")], language)
-    called = label(step.tool, argument.name, language)
+    called = thing(source, parts[-1], language)
     return f"第一个{item}的{called}" if language == "zh" else f"the {called} of the first {item}"
 
 
@@ -63,7 +63,24 @@ def _english(view: ConditionView, style: Style) -> str:
         return _flag(str(view.schema.get("description", "")), called, _is_true(condition))
     value = say_value(condition.value, view.schema, words_of(tool, name, "en"), style)
     word = COMPARISONS["en"][condition.comparison]
-    return f"the {called} is {word} {value}".replace("  ", " ")
+    verb = "are" if is_plural(called) else "is"
+    owner = _owner(tool, called, "en")
+    return f"the {called}{f' of the {owner}' if owner else ''} {verb} {word} {value}".replace("  ", " ")
+
+
+def _owner(tool: Tool, called: str, language: str) -> str:
+    """What a field of the answer belongs to, where its name doesn't tell."""
+    identifier = str(tool.hints.get("effect", {}).get("id", ""))
+    owner = thing(tool, identifier, language) if identifier in tool.hints.get("label", {}) else ""
+    return "" if owner in called else owner
+
+
+def is_plural(label: str) -> bool:
+    """Whether an English label is a plural: "spaces left", "free rooms"."""
+    first, *rest = label.split()
+    words = [first, *rest[-1:]]
+    singular = ("ss", "us", "is")
+    return any(word.endswith("s") and not word.endswith(singular) for word in words) and "of" not in rest[:1]
 
 
 def _flag(description: str, called: str, positive: bool) -> str:
@@ -85,6 +102,8 @@ def _chinese(view: ConditionView, style: Style) -> str:
             f"{called.removeprefix('是否')}" if _is_true(condition) else f"并非{called.removeprefix('是否')}"
         )
     value = say_value(condition.value, view.schema, words_of(tool, name, "zh"), style)
+    owner = _owner(tool, called, "zh")
+    called = f"{owner}的{called}" if owner else called
     return f"{called}{COMPARISONS['zh'][condition.comparison]}{value}"
 
 

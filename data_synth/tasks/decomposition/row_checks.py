@@ -18,6 +18,8 @@ STEP_IF = re.compile(
     r"(?:if|should|provided|otherwise|unless|in case|when)\b|如果|若|要是|假如|否则|当|在", re.I
 )
 QUESTION = re.compile(r"[?？]")
+NUM_WORDS = 3
+"""In common with another tool, before a step is said to speak of that one."""
 COMMON = frozenset(
     [
         "a",
@@ -151,7 +153,8 @@ def _query_faults(query: str, turn: Mapping[str, Any], language: str) -> Iterato
 
 def _says(text: str, value: Any, spoken: Sequence[str], language: str) -> bool:
     apart = text.replace("，", "， ")  # a number after a comma isn't part of the one before it
-    return mentions(apart, value, language) or any(word in text for word in spoken)
+    found = mentions(text, value, language) or mentions(apart, value, language)
+    return found or any(word in text for word in spoken)
 
 
 def _told(reply: str) -> str:
@@ -196,7 +199,7 @@ def _another_tool(text: str, name: str, tools: Sequence[Mapping[str, Any]]) -> s
     """The tool that a step's text speaks of where it has no word in common with its own."""
     shared = {tool["name"]: words_in_common(text, tool) for tool in tools}
     best = max(shared, key=lambda other: shared[other])
-    return best if shared[name] == 0 < shared[best] else None
+    return best if shared[name] == 0 and shared[best] >= NUM_WORDS else None
 
 
 def words_in_common(text: str, tool: Mapping[str, Any]) -> int:

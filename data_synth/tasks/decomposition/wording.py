@@ -12,24 +12,13 @@ from datetime import date
 from random import Random
 from typing import Any
 
+from data_synth.operators.schema import is_identifier
 from data_synth.simulator.values import spoken
 from data_synth.tasks.decomposition.views import ArgumentView, StepView
-from data_synth.tools.tool import KIND, Tool
+from data_synth.tools.tool import Tool
 
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):(\d{2})(?::\d{2})?(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})?)?")
 TIME = re.compile(r"(\d{2}):(\d{2})")
@@ -146,11 +135,6 @@ def thing(tool: Tool, name: str, language: str) -> str:
     return text.removesuffix("编号") if language == "zh" else text.removesuffix(" id")
 
 
-def is_identifier(schema: Mapping[str, Any], name: str) -> bool:
-    """Whether a value names a thing instead of describing it."""
-    return str(schema.get(KIND, name)).endswith("_id")
-
-
 def _generic(tool: Tool, language: str) -> str:
     """For tools without phrases: their name as words, and the required parameters by name."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_.\-]+", " ", tool.name).strip().lower()
@@ -211,61 +195,41 @@ def _joint(part: str) -> str:
 
 def insert(text: str, name: str, words: str, step: StepView) -> str:
     """``{name}`` replaced by its words; a thing's id gets its name before it, a repeated noun goes."""
+    if f"{{{name}}}" not in text:
+        return text  # a flag has no value to say
     before, _, after = text.partition(f"{{{name}}}")
     argument = next(a for a in step.arguments if a.name == name)
-    if (
-        argument.origin in ("said", "known")
-        and is_identifier(argument.schema, name)
-        and words == argument.value
-    ):
-        for language in ("en", "zh"):
-            called = thing(step.tool, name, language)
-            chinese = bool(re.search(r"[\u4e00-\u9fff]", text))
-            if chinese == (language == "zh") and not re.search(rf"{re.escape(called)}(编号)?为?\s?$", before):
-                words = f"{called}{words}" if chinese else f"{called} {words}"
+    if words == argument.value and is_identifier(argument.schema, name):
+        words = _named(words, before, step.tool, name, "zh" if CHINESE.search(text) else "en")
+    elif argument.origin != "said" and before.endswith("“"):
+        before, after = before.removesuffix("“"), after.removeprefix("”")
     last = words.rsplit(" ", 1)[-1]
     if " " in words and re.match(rf" {re.escape(last)}\b", after):
         after = after[1 + len(last) :]
-    return before + words + after
+    return before + _gap(before, words) + words + _gap(words, after) + after
 
 
-UNITS = [
-    "nights?",
-    "people",
-    "days?",
-    "minutes?",
-    "hours?",
-    "euros?",
-    "stars?",
-    "results?",
-    "weeks?",
-    "months?",
-    "years?",
-    "guests?",
-]
-PREPOSITIONS = [
-    "in",
-    "at",
-    "on",
-    "for",
-    "from",
-    "to",
-    "with",
-    "by",
-    "until",
-    "under",
-    "over",
-    "of",
-    "about",
-    "as",
-    "into",
-    "starting",
-    "arriving",
-    "after",
-    "before",
-    "between",
-]
-CLAUSE = r"(?=$|[,.;]| and | (?:" + "|".join(PREPOSITIONS) + r")\b)"
+def _named(value: str, before: str, tool: Tool, name: str, language: str) -> str:
+    """An id with what it is of, unless the words before it say so."""
+    called = thing(tool, name, language)
+    if re.search(rf"{re.escape(called)}(编号)?为?\s?$", before, re.IGNORECASE):
+        return value
+    return f"{called}{value}" if language == "zh" else f"{called} {value}"
+
+
+def _gap(before: str, after: str) -> str:
+    """A space between two runs of Latin letters or digits that would read as one."""
+    ends, begins = before[-1:], after[:1]
+    return " " if ends.isascii() and ends.isalnum() and begins.isascii() and begins.isalnum() else ""
+
+
+UNITS = "nights?|people|days?|minutes?|hours?|euros?|stars?|results?|weeks?|months?|years?|guests?"
+PREPOSITIONS = (
+    "in|at|on|for|from|to|with|by|until|under|into|starting|arriving|after|before|between"
+    "|the night of|checking in on|arriving on|staying"
+)
+CLAUSE = rf"(?=$|[,.;]| and | (?:{PREPOSITIONS})\b)"
+"""After what can be left out, a sentence goes on like this."""
 
 
 def leave_out(text: str, name: str, tool: Tool, language: str) -> str:
@@ -279,12 +243,10 @@ def leave_out(text: str, name: str, tool: Tool, language: str) -> str:
                 return shorter
         vague = "几" if numeric else f"某个{thing(tool, name, language)}"
         return re.sub(hole, vague, text, count=1)
-    units = "|".join(UNITS)
-    words = "|".join(PREPOSITIONS)
-    lead = rf",? (?:(?:the night of|checking in on|arriving on|staying|starting|{words}) )+"
-    pattern = rf"{lead}[“\"]?{hole}[”\"]?(?: (?:{units}))?{CLAUSE}"
+    lead = rf",? (?:(?:{PREPOSITIONS}) )+"
+    pattern = rf"{lead}[“\"]?{hole}[”\"]?(?: (?:{UNITS}))?{CLAUSE}"
     shorter = re.sub(pattern, "", text, count=1)
-    if shorter != text and " " in shorter.strip():
+    if shorter != text and len(shorter.split()) > 2 and not shorter.endswith((" me", " us")):
         return shorter
     called = thing(tool, name, language)
     if numeric:
