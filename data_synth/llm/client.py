@@ -86,7 +86,7 @@ class Client:
     def __init__(self, settings: LlmSettings, key: ApiKey) -> None:
         self._settings = settings
         self._key = key
-        self._fleet = Fleet(settings.base_urls)
+        self._fleet = Fleet(settings.base_urls, settings.max_wait_s)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._schemas_refused: set[str] = set()
         self._stopped: str | None = None

@@ -7,12 +7,20 @@ from collections.abc import Callable
 
 
 class Fleet:
-    """Servers of the same model; used from one thread."""
+    """Servers of the same model; used from one thread.
 
-    def __init__(self, urls: tuple[str, ...], clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        most_s: a server of several that stays bad rests longer each time, up to so many seconds.
+    """
+
+    def __init__(
+        self, urls: tuple[str, ...], most_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.urls = urls
+        self._most_s = most_s
         self._clock = clock
         self._rests_until = dict.fromkeys(urls, 0.0)
+        self._num_rests = dict.fromkeys(urls, 0)
         self._next = 0
 
     def pick(self) -> tuple[str, float]:
@@ -27,12 +35,17 @@ class Fleet:
         return url, self._rests_until[url] - now
 
     def rest(self, url: str, seconds: float) -> None:
-        """Leave it out for so long."""
-        self._rests_until[url] = max(self._rests_until[url], self._clock() + seconds)
+        """Leave it out for so long; of several servers, twice as long after each rest that didn't help."""
+        now = self._clock()
+        if self._rests_until[url] <= now and len(self.urls) > 1:  # many requests may fail at once
+            self._num_rests[url] += 1
+        doubled = seconds * 2 ** min(max(self._num_rests[url] - 1, 0), 30)
+        until = now + max(seconds, min(doubled, self._most_s))
+        self._rests_until[url] = max(self._rests_until[url], until)
 
     def is_back(self, url: str) -> None:
         """It answers again."""
-        self._rests_until[url] = 0.0
+        self._rests_until[url], self._num_rests[url] = 0.0, 0
 
     @property
     def has_other(self) -> bool:

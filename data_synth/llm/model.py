@@ -29,8 +29,11 @@ class AnswerError(Exception):
     """The answer can't be used: the attempt at the row is rejected with ``reason``, a word, and tried anew."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+        super().__init__(reason, detail)  # so that it survives pickling
         self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -90,6 +91,13 @@ def test_what_is_rejected_and_by_which_word(text, reason):
     with pytest.raises(AnswerError) as caught:
         parse_answer(text, schema)
     assert caught.value.reason == reason and len(str(caught.value)) < 700
+
+
+def test_an_answer_error_crosses_processes_whole():
+    for error in (AnswerError("word", "more: of it"), AnswerError("word")):
+        again = pickle.loads(pickle.dumps(error))
+        assert (again.reason, again.detail, str(again)) == (error.reason, error.detail, str(error))
+    assert str(AnswerError("word", "more")) == "word: more" and str(AnswerError("word")) == "word"
 
 
 def test_deep_nesting_within_what_json_reads_is_no_crash():

@@ -256,7 +256,7 @@ def test_a_hanging_server_of_two_costs_one_time_out_a_request(tmp_path):
 
 def test_the_fleet_takes_turns_and_wakes_the_first_to_be_back():
     time_of = {"now": 0.0}
-    fleet = Fleet(("a", "b", "c"), clock=lambda: time_of["now"])
+    fleet = Fleet(("a", "b", "c"), 30, clock=lambda: time_of["now"])
     assert [fleet.pick()[0] for _ in range(6)] == list("abcabc")
     fleet.rest("b", 5)
     assert [fleet.pick()[0] for _ in range(4)] == list("acac") and fleet.has_other
@@ -267,7 +267,22 @@ def test_the_fleet_takes_turns_and_wakes_the_first_to_be_back():
     assert fleet.pick() == ("c", 0.0)
     fleet.is_back("a")
     assert {fleet.pick()[0] for _ in range(4)} == {"a", "c"}
-    assert not Fleet(("a",)).has_other
+    for _ in range(5):  # requests that fail at once are one rest
+        fleet.rest("a", 4)
+    waits = []
+    for _ in range(5):
+        waits.append(fleet._rests_until["a"] - time_of["now"])
+        time_of["now"] = fleet._rests_until["a"]
+        fleet.rest("a", 4)
+    assert waits == [4, 8, 16, 30, 30]
+    fleet.is_back("a")
+    fleet.rest("a", 100)
+    assert fleet._rests_until["a"] == time_of["now"] + 100
+    alone = Fleet(("a",), 30, clock=lambda: time_of["now"])
+    for _ in range(3):
+        alone.rest("a", 4)
+        assert alone.pick() == ("a", 4.0) and not alone.has_other
+        time_of["now"] += 4
 
 
 def child_asks(model, prompts, results):
