@@ -16,18 +16,8 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 _KEYS = ("seed", "language", "split", "test_share", "validation_share", "num_samples")
 
 
-def write_card(folder: Path) -> None:
-    """Write the card of the rows in ``folder`` beside their ``manifest.json``.
-
-    Raises:
-        OSError: there is no manifest, or the card can't be written.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    _write(folder, rows_card(manifest))
-
-
 def rows_card(manifest: Mapping[str, Any]) -> str:
-    """The card of a run, from its ``manifest.json``."""
+    """The card of a run's folder, from what its ``manifest.json`` says."""
     files = {"configs": [{"config_name": "default", "data_files": "data.jsonl"}]}
     return _render("rows", [manifest], manifest["domains"], manifest["num_rows"], files, manifest)
 
@@ -98,6 +88,7 @@ def _run(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "num_rejected": manifest["num_rejected"],
         "rejected": dict(sorted(rejected.items())),
         "tools": manifest.get("tools"),
+        "sources": manifest.get("sources", []),
     }
 
 

@@ -60,6 +60,11 @@ def _manifest(counts: Counts, tool_sources: list[dict[str, Any]]) -> dict[str, A
     }
     if counts.models:
         said["models"] = dict(sorted(counts.models.items()))
+    if counts.sources:
+        said["sources"] = [
+            {"source": source, "licence": licence, "num_rows": count}
+            for (source, licence), count in sorted(counts.sources.items())
+        ]
     if counts.offered:
         said["tools"] = {
             "num_offered": len(counts.offered),

@@ -11,7 +11,8 @@ REPLY = "reply"
 
 def called_tools(row: dict[str, Any]) -> list[str]:
     """Names of the tools that the gold answer calls, in order, repeated ones too; ``reply`` is none."""
-    return [name for turn in _turns(row) for name in _names(turn) if name != REPLY]
+    names = [name for turn in _turns(row) for name in _names(turn)]
+    return [name for name in names or row["meta"].get("tools", ()) if name != REPLY]
 
 
 def links(row: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ MEASURES = {
     "answers": "Messages of the assistant",
     "calls": "Tool calls of the gold answer",
     "offered": "Tools offered",
-    "size": "Size: people, friends or cities",
+    "size": "Size: people, cities or steps",
     "nodes": "Difficulty: search nodes to prove the solution unique",
 }
 """Key to title, in the report's order. A measure that is absent, or the same in every row, is not shown."""
@@ -53,7 +53,14 @@ class Domain:
 
 @dataclass(slots=True)
 class Counts:
-    """What is counted over all rows; ``called`` and ``links`` count rows by tool and by pair of tools."""
+    """What is counted over all rows.
+
+    Attributes:
+        called: rows that call each tool.
+        offered: tools that stood in any row.
+        links: rows in which the second tool needs the first.
+        sources: rows by (source, licence), of tasks whose rows follow one.
+    """
 
     domains: dict[str, Domain] = field(default_factory=lambda: defaultdict(Domain))
     called: Counter[str] = field(default_factory=Counter)
@@ -61,6 +68,7 @@ class Counts:
     links: Counter[tuple[str, str]] = field(default_factory=Counter)
     generators: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def num_rows(self) -> int:
@@ -107,6 +115,8 @@ def _count_row(counts: Counts, domain: Domain, row: dict[str, Any]) -> None:
     counts.generators[meta["generator"]] += 1
     if meta.get("model"):
         counts.models[meta["model"]] += 1
+    if meta.get("source"):
+        counts.sources[meta["source"], meta.get("licence", "")] += 1
 
 
 def _measures(row: dict[str, Any], num_calls: int, certificate: dict[str, Any]) -> Iterator[tuple[str, int]]:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MOST_TOOLS = 120
-MOST_NAMED = 40
+MOST_TOOLS, MOST_LINKS = 90, 160
+MOST_NAMED = 36
 WIDTH, HEIGHT, MARGIN = 1000, 640, 60
 NUM_COLOURS = 12
 """Of the page's palette; the domains after the 11 with most tools share the last one."""
@@ -53,7 +53,7 @@ class Picture:
 
 
 def draw(called: Counter[str], links: Counter[tuple[str, str]], domains: Mapping[str, str]) -> Picture | None:
-    """The tools with most links and the links among them; None where nothing is linked.
+    """The pairs that occur most, as far as their tools are few enough; None where nothing is linked.
 
     Args:
         called: rows that call each tool.
@@ -64,15 +64,14 @@ def draw(called: Counter[str], links: Counter[tuple[str, str]], domains: Mapping
         return None
     import networkx  # takes a third of a second, for nothing in a run without tools
 
-    degree = Counter[str]()
-    for (source, target), count in links.items():
-        degree[source] += count
-        degree[target] += count
-    shown = [name for name, _ in sorted(degree.items(), key=lambda item: (-item[1], item[0]))[:MOST_TOOLS]]
     graph = networkx.Graph()
-    graph.add_nodes_from(sorted(shown))
-    graph.add_edges_from(pair for pair in sorted(links) if pair[0] in graph and pair[1] in graph)
-    places = networkx.spring_layout(graph, seed=0, k=2.2 / len(shown) ** 0.5, iterations=120)
+    drawn = list[tuple[str, str]]()
+    for pair, _ in sorted(links.items(), key=lambda item: (-item[1], item[0])):
+        if len(graph.nodes | set(pair)) <= MOST_TOOLS and len(drawn) < MOST_LINKS:
+            drawn.append(pair)
+            graph.add_edge(*pair)
+    shown = sorted(graph.nodes, key=lambda name: (-graph.degree[name], name))
+    places = networkx.spring_layout(graph, seed=0, k=4 / len(shown) ** 0.5, iterations=200)
     points = _fit({name: (float(x), float(y)) for name, (x, y) in places.items()})
     colours = _colours({name: domains[name] for name in shown})
     named, most = set(shown[:MOST_NAMED]), max(called[name] for name in shown) or 1
@@ -89,9 +88,10 @@ def draw(called: Counter[str], links: Counter[tuple[str, str]], domains: Mapping
         )
         for name in sorted(shown)
     ]
-    return Picture(
-        nodes, _lines(links, points), sorted(set(colours.values()), key=_by_colour), len(degree), len(links)
-    )
+    lines = _lines(Counter({pair: links[pair] for pair in drawn}), points)
+    legend = sorted(set(colours.values()), key=_by_colour)
+    num_tools = len({name for pair in links for name in pair})
+    return Picture(nodes, lines, legend, num_tools, len(links))
 
 
 def _by_colour(entry: tuple[str, int]) -> tuple[int, str]:
@@ -130,5 +130,4 @@ def _lines(links: Counter[tuple[str, str]], points: Mapping[str, tuple[float, fl
             title=f"{source} → {target}: {count}",
         )
         for (source, target), count in sorted(links.items())
-        if source in points and target in points
     ]
