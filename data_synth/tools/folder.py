@@ -53,7 +53,33 @@ def staged(output_dir: Path) -> Iterator[Path]:
         InputError: the folder can't be used, or another curation is writing there.
     """
     check_folder(output_dir)
+    is_new = not output_dir.exists()
     make_folder("output_dir", output_dir)
+    try:
+        with _locked(output_dir):
+            stage = output_dir / _STAGE
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir()
+            try:
+                yield stage
+                _publish(stage, output_dir)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+    except BaseException:
+        if is_new:
+            (output_dir / _LOCK).unlink(missing_ok=True)
+            output_dir.rmdir()
+        raise
+
+
+def _publish(stage: Path, output_dir: Path) -> None:
+    (output_dir / MANIFEST).unlink(missing_ok=True)
+    for name in (*FILES, MANIFEST):
+        (stage / name).replace(output_dir / name)
+
+
+@contextmanager
+def _locked(output_dir: Path) -> Iterator[None]:
     try:
         lock = (output_dir / _LOCK).open("w")
     except OSError as error:
@@ -65,16 +91,7 @@ def staged(output_dir: Path) -> Iterator[Path]:
             raise InputError(
                 f"output_dir={output_dir}: another run is writing there; wait for it or choose another"
             ) from None
-        stage = output_dir / _STAGE
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir()
-        try:
-            yield stage
-            (output_dir / MANIFEST).unlink(missing_ok=True)
-            for name in (*FILES, MANIFEST):
-                (stage / name).replace(output_dir / name)
-        finally:
-            shutil.rmtree(stage, ignore_errors=True)
+        yield
 
 
 def write_manifest(stage: Path, said: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,7 +61,7 @@ def normalise(schema: Any, cut: bool = False, depth: int = 0) -> dict[str, Any]:
         raise UnusableError("bad_schema", f"{str(schema)[:60]!r} where a schema is expected")
     if depth > MAX_DEPTH and not cut:
         raise UnusableError("bad_schema", f"nests deeper than {MAX_DEPTH} levels")
-    schema = _narrowed(schema)
+    schema = narrowed(schema)
     kind = _type(schema)
     clean: dict[str, Any] = {"type": kind}
     for key in ("description", KIND):
@@ -98,19 +99,19 @@ def accepts(schema: Mapping[str, Any], value: Any) -> bool:
     return "pattern" not in schema or re.search(schema["pattern"], str(value)) is not None
 
 
-def _narrowed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without unions and conjunctions: the first member that isn't null; all members in one."""
+def narrowed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema without unions and conjunctions: the first member that isn't null; all members in one."""
     for key in ("anyOf", "oneOf"):
         members = schema.get(key)
         if isinstance(members, list) and members:
             told = [member for member in members if isinstance(member, Mapping) and not _is_null(member)]
             rest = {name: value for name, value in schema.items() if name != key}
-            return _narrowed({**(told[0] if told else {}), **rest})
+            return narrowed({**(told[0] if told else {}), **rest})
     if isinstance(schema.get("allOf"), list):
         merged = {name: value for name, value in schema.items() if name != "allOf"}
         for member in schema["allOf"]:
             if isinstance(member, Mapping):
-                _merge(merged, _narrowed(member))
+                _merge(merged, narrowed(member))
         return merged
     return schema
 
@@ -204,7 +205,8 @@ def _add_text_bounds(schema: Mapping[str, Any], clean: dict[str, Any]) -> None:
     pattern = schema.get("pattern")
     if isinstance(pattern, str):
         try:
-            re.compile(pattern)
+            with warnings.catch_warnings(action="ignore", category=FutureWarning):
+                re.compile(pattern)
         except (re.error, OverflowError):
             return
         clean["pattern"] = pattern

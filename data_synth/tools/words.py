@@ -15,7 +15,7 @@ import yaml
 
 type Words = tuple[str, ...]
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+_WORD = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 _LISTS = yaml.safe_load(
     resources.files("data_synth.tools").joinpath("words.yaml").read_text(encoding="utf-8")
 )

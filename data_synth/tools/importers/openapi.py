@@ -8,6 +8,7 @@ from typing import Any
 
 from data_synth.tools.importers.draft import Draft, Found, Item, Rejection, UnusableError
 from data_synth.tools.importers.references import dereferenced, lookup
+from data_synth.tools.schemas import narrowed
 
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 _PLACES = ("path", "query")
@@ -29,9 +30,9 @@ def read(item: Item) -> Found:
     info = document.get("info") if isinstance(document.get("info"), dict) else {}
     for path, method, shared, operation in _operations(document):
         place = f"{item.place} {method.upper()} {path}"
-        name = operation.get("operationId") or f"{method}_{path}"
+        name = operation.get("operationId") or f"{method}_{re.sub(r'[^A-Za-z0-9]+', '_', path).strip('_')}"
         try:
-            yield _draft(str(name), path, shared, operation, document, info, place)
+            yield _draft(str(name), shared, operation, document, info, place)
         except UnusableError as error:
             yield Rejection(error.reason, error.detail, str(name), place)
 
@@ -48,7 +49,6 @@ def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, list[An
 
 def _draft(
     name: str,
-    path: str,
     shared: list[Any],
     operation: dict[str, Any],
     document: dict[str, Any],
@@ -61,7 +61,7 @@ def _draft(
     domain = str(tags[0]) if isinstance(tags, list) and tags else str(info.get("title") or "")
     licence = info.get("license")
     return Draft(
-        name=re.sub(r"[{}]", "", name),
+        name=name,
         description=". ".join(dict.fromkeys(described)) + "." if described else "",
         parameters=_parameters(shared, operation, document),
         output=_output(operation, document),
@@ -97,11 +97,10 @@ def _add_body(body: Any, properties: dict[str, Any], required: list[str]) -> Non
     schema = _content(body.get("content")) if isinstance(body, dict) else None
     if not schema:
         return
-    fields = schema.get("properties")
+    whole = narrowed(schema)
+    fields, needed = whole.get("properties"), whole.get("required") or []
     if not isinstance(fields, dict):
-        fields, needed = {"body": schema}, ["body"]
-    else:
-        needed = schema.get("required") or []
+        fields, needed = {"body": whole}, ["body"]
     for name, field in fields.items():
         if isinstance(field, dict) and field.get("readOnly"):
             continue
