@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"cit(y|ies)|towns?", "city"),
     (r"country ?codes?|countries ?codes?|gl|cc", "country_code"),
     (r"countr(y|ies)|nation(ality)?", "country"),
-    (r"states?|province", "us_state"),
+    (r"states?|province|states? ?codes?", "us_state"),
     (r"zip|zip ?codes?|postal|postal ?codes?|postcodes?", "postcode"),
     (r"address|street", "address"),
     (r"neighbou?rhood|district", "neighbourhood"),
@@ -74,17 +74,40 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (r"ids?|.* ids?|\w+ids?|code|number|reference|ref|key", "identifier"),
     (r"page|cursor|offset|skip|page ?(number|num|no)|start|from index", "page"),
     (
-        r"limit|count|size|num|max|min|amount|quantity|height|width|length|weight|age|radius|days|hours",
+        r"limit|count|size|num|max|min|(?:max|min)(?:imum)? \w+|prices?|amount|quantity|height|width|length|weight"
+        r"|age|radius|days|hours",
         "number-text",
     ),
     (r"years?|season", "year-text"),
-    (r"names?|type|kind", "search_term"),
+    (r"types?|kind|style|mode|version|names?", "word"),
 )
-_COMPILED = tuple(
-    (re.compile(rf"(?:.* )?(?:{words})(?: (?:in|of|to|for|from|by|as) .*)?"), kind) for words, kind in _KINDS
+_AFTER = r"(?: (?:names?|titles?))?(?: (?:in|of|to|for|from|by|as) .*)?"
+_COMPILED = tuple((re.compile(rf"(?:.* )?(?:{words}){_AFTER}"), kind) for words, kind in _KINDS)
+_IN_TEXT = tuple((re.compile(rf"\b(?:{words})\b"), kind) for words, kind in _KINDS[:30])
+
+WEAK = frozenset(
+    (
+        "search_term",
+        "word",
+        "topic",
+        "sort_order",
+        "file_format",
+        "interval",
+        "unit_system",
+        "state",
+        "identifier",
+    )
 )
-_IN_TEXT = tuple(
-    (re.compile(rf"\b(?:{words})\b"), kind) for words, kind in _KINDS[:30] if "|" in words or len(words) > 4
+"""Kinds that say little: the documentation's own example, if there is one, is the better value."""
+
+_CHOICE = r"""["'`*]*([\w.+-]{1,30})["'`*]*"""
+_CHOICES = re.compile(
+    rf"(?:one of|options|values|either|choose)(?: the following| are| is| include)?\W{{0,4}}"
+    rf"({_CHOICE}(?:\s*(?:,| or |\||/| and )+\s*{_CHOICE})+)",
+    re.IGNORECASE,
+)
+_FRACTIONS = re.compile(
+    r"(.* )?(lat|latitude|lon|lng|long|longitude|price|rate|ratings?|percent(age)?|score|weight|ratio)"
 )
 
 _RANGES: tuple[tuple[str, float, float], ...] = (
@@ -109,7 +132,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     (r"width|length", 100, 1200),
     (r"(.* )?(radius|distance)", 1, 50),
     (r"(.* )?(calories|kcal)", 100, 900),
-    (r"(.* )?(timestamp|epoch|unix)", 1_767_225_600, 1_798_761_599),
+    (r"(.* )?(timestamp|epoch|unix|date|time)", 1_767_225_600, 1_798_761_599),
     (r"(adults|guests|people|passengers|rooms|children)( number)?", 1, 6),
 )
 _RANGES_COMPILED = tuple((re.compile(words), low, high) for words, low, high in _RANGES)
@@ -118,6 +141,7 @@ _DATE_LAYOUTS = (
     (r"yyyy-mm-dd", "date"),
     (r"mm/dd/yyyy", "date-slash"),
     (r"dd\.mm\.yyyy", "date-dots"),
+    (r"dd-mm-yyyy", "date-dashes"),
     (r"yyyymmdd", "date-compact"),
     (r"hh:mm", "time"),
 )
@@ -131,25 +155,37 @@ _DATES = re.compile(
 def split_name(name: str) -> str:
     """``startDate`` and ``start_date`` as ``start date``."""
     return " ".join(
-        re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name).replace("_", " ").replace("-", " ").lower().split()
+        re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name.rstrip("0123456789"))
+        .replace("_", " ")
+        .replace("-", " ")
+        .lower()
+        .split()
     )
 
 
 @lru_cache(maxsize=65536)
-def guess_kind(name: str, description: str) -> str:
+def guess_kind(name: str, description: str, example: str = "") -> str:
     """A kind of the vocabulary or a format; empty where nothing points to one."""
     words = split_name(name)
-    if words:
-        for pattern, kind in _COMPILED:
-            if pattern.fullmatch(words):
-                return kind
+    found = next((kind for pattern, kind in _COMPILED if pattern.fullmatch(words)), "") if words else ""
+    if found == "country" and re.fullmatch("[A-Z]{2}", example):
+        return "country_code"
+    if found and found not in WEAK:
+        return found
     text = description.lower()[:200]
-    return next((kind for pattern, kind in _IN_TEXT if pattern.search(text)), "")
+    return found or next((kind for pattern, kind in _IN_TEXT if pattern.search(text)), "")
+
+
+@lru_cache(maxsize=65536)
+def guess_choices(description: str) -> tuple[str, ...]:
+    """The values that a description lists: ``must be one of: asc, desc``."""
+    found = _CHOICES.search(description)
+    return tuple(re.findall(_CHOICE, re.sub(r"\b(?:or|and)\b", ",", found[1]))) if found else ()
 
 
 def guess_format(name: str, schema: Mapping[str, Any]) -> str | None:
     """``date``, ``date-time`` or ``time`` in the layout that the example or the description shows."""
-    example = example_of(schema) or ""
+    example = example_of(schema, name) or ""
     for pattern, form in (
         (r"\d{4}-\d\d-\d\d", "date"),
         (r"\d{4}-\d\d-\d\dT.*", "date-time"),
@@ -161,7 +197,7 @@ def guess_format(name: str, schema: Mapping[str, Any]) -> str | None:
     words = split_name(name)
     is_date, is_time = bool(_DATES.fullmatch(words)), bool(_TIMES.fullmatch(words))
     if is_date or is_time:
-        text = str(schema.get("description", "")).lower()
+        text = f"{schema.get('description', '')} {example}".lower()
         found = next((form for pattern, form in _DATE_LAYOUTS if re.search(pattern, text)), None)
         return found or (None if example else "date" if is_date else "time")
     return None
@@ -176,14 +212,29 @@ def guess_range(name: str, schema: Mapping[str, Any]) -> tuple[float, float]:
     """Lowest and highest of a number: about the example where the name says nothing, else 1 to 20."""
     if found := _range(split_name(name)):
         return found
-    example = schema.get("default", schema.get("example"))
-    if isinstance(example, int | float) and not isinstance(example, bool) and example > 0:
-        return (example / 2, example * 2) if example >= 2 else (example / 2, example * 2 + 1)
+    example = _number_of(schema)
+    if example is not None and example > 0:
+        return example / 2, max(example * 2, example / 2 + 5)
     return 1, 20
 
 
-def example_of(schema: Mapping[str, Any]) -> str | None:
-    """The schema's own example, if it is a text."""
+def is_whole(name: str, schema: Mapping[str, Any], low: float, high: float) -> bool:
+    """Whether a number without a kind, between ``low`` and ``high``, is one that people count with."""
+    example = _number_of(schema)
+    fraction = bool(_FRACTIONS.fullmatch(split_name(name))) if example is None else example != int(example)
+    return not fraction and high - low >= 2
+
+
+def _number_of(schema: Mapping[str, Any]) -> float | None:
+    example = schema.get("default", schema.get("example"))
+    if isinstance(example, str) and re.fullmatch(r"-?\d{1,12}(\.\d{1,12})?", example):
+        return float(example)
+    return float(example) if isinstance(example, int | float) and not isinstance(example, bool) else None
+
+
+def example_of(schema: Mapping[str, Any], name: str = "") -> str | None:
+    """The schema's own example, if it is a text and more than the name of the property."""
     examples = schema.get("examples")
     found = [schema.get("default"), schema.get("example"), *(examples if isinstance(examples, list) else ())]
-    return next((value for value in found if isinstance(value, str) and value.strip()), None)
+    texts = (value for value in found if isinstance(value, str))
+    return next((text for text in texts if text.strip() and text.lower() != name.lower()), None)

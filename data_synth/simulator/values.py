@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
 from random import Random
 from typing import Any
-from uuid import UUID
 
 from data_synth.simulator.conforms import canonical, conforms
-from data_synth.simulator.guess import example_of, guess_format, guess_kind, guess_range
-from data_synth.simulator.patterns import draw_match
-from data_synth.simulator.vocabulary import draw, kind_values, vocabulary
+from data_synth.simulator.scalars import YEAR, draw_number, draw_text, prefix_of
+from data_synth.simulator.vocabulary import kind_values
 from data_synth.tools.tool import KIND, Tool
 
-__all__ = ["YEAR", "kind_values", "sample_arguments", "sample_value", "spoken"]
-
-YEAR = 2026
-"""All dates are of this year, so that the same seed gives the same bytes at any time."""
+__all__ = ["YEAR", "kind_values", "prefix_of", "sample_arguments", "sample_value", "spoken"]
 
 _NUM_TRIES = 20
-_DATES = {"date": "%Y-%m-%d", "date-slash": "%m/%d/%Y", "date-dots": "%d.%m.%Y", "date-compact": "%Y%m%d"}
 
 
 def sample_value(schema: Mapping[str, Any], rng: Random, language: str = "en", name: str = "") -> Any:
@@ -54,12 +45,13 @@ def sample_value(schema: Mapping[str, Any], rng: Random, language: str = "en", n
         case "null":
             return None
         case "integer" | "number" as kind:
-            return _number(schema, kind, rng, name)
-    return _string(schema, rng, language, name)
+            return draw_number(schema, kind, rng, name)
+    return draw_text(schema, rng, language, name)
 
 
 def sample_arguments(tool: Tool, names: Iterable[str], rng: Random, language: str = "en") -> dict[str, Any]:
-    """Arguments of ``tool`` that make sense together: no two texts of one kind are equal, dates are in order."""
+    """Arguments of ``tool`` that make sense together: no two texts of one kind are equal, dates follow each other
+    as the tool's parameters do."""
     arguments: dict[str, Any] = {}
     for name in names:
         schema = tool.properties[name]
@@ -72,9 +64,7 @@ def sample_arguments(tool: Tool, names: Iterable[str], rng: Random, language: st
                 break
             value = sample_value(schema, rng, language, name)
         arguments[name] = value
-    dates = [
-        n for n in arguments if tool.properties[n].get("format") == "date" and tool.properties[n].get(KIND)
-    ]
+    dates = [n for n, schema in tool.properties.items() if n in arguments and schema.get("format") == "date"]
     arguments |= zip(dates, sorted(arguments[name] for name in dates), strict=True)
     return {name: arguments[name] for name in names}
 
@@ -155,118 +145,3 @@ def _array(schema: Mapping[str, Any], rng: Random, language: str, name: str) -> 
     if len(values) < low:
         raise ValueError(f"{name or 'value'}: fewer than {low} different items; lower minItems")
     return values
-
-
-def _number(schema: Mapping[str, Any], kind: str, rng: Random, name: str) -> int | float:
-    low, high = _bounds(schema, kind, name)
-    if step := schema.get("multipleOf"):
-        first, last = math.ceil(low / step), math.floor(high / step)
-        value = rng.randint(first, max(first, last)) * step
-        return int(value) if kind == "integer" else value
-    if kind == "integer":
-        return _readable(rng.randint(math.ceil(low), max(math.ceil(low), math.floor(high))), low, high)
-    span = high - low
-    value = rng.uniform(low, high)
-    value = round(value, 0 if span >= 50 else 1 if span > 0.5 else 4)
-    value = _readable(min(max(value, low), high), low, high)
-    return int(value) if value == int(value) else value
-
-
-def _readable(value: int | float, low: float, high: float) -> int | float:
-    """People say 350 rather than 347 where the range is wide."""
-    for step in (10_000, 1000, 100, 50, 10, 5):
-        rounded = round(value / step) * step
-        if high - low >= 20 * step and low <= rounded <= high and step <= abs(value) / 4:
-            return rounded
-    return value
-
-
-def _bounds(schema: Mapping[str, Any], kind: str, name: str) -> tuple[float, float]:
-    """Closed range: that of the schema, completed by what the property's name suggests."""
-    tiny = 1 if kind == "integer" else 1e-3
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if isinstance(above := schema.get("exclusiveMinimum"), int | float) and not isinstance(above, bool):
-        low = max(low, above + tiny) if low is not None else above + tiny
-    if isinstance(below := schema.get("exclusiveMaximum"), int | float) and not isinstance(below, bool):
-        high = min(high, below - tiny) if high is not None else below - tiny
-    guess_low, guess_high = guess_range(name, schema)
-    if low is None:
-        low = guess_low if high is None or guess_low <= high else high - (guess_high - guess_low)
-    if high is None:
-        high = guess_high if low <= guess_high else low + (guess_high - guess_low)
-    return low, high
-
-
-def _string(schema: Mapping[str, Any], rng: Random, language: str, name: str) -> str:
-    """The first that conforms: of the kind, of the format, an example, of the guessed kind, a match of the pattern."""
-    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", math.inf)
-    pattern = schema.get("pattern")
-
-    def fits(text: str) -> bool:
-        return shortest <= len(text) <= longest and (pattern is None or re.search(pattern, text) is not None)
-
-    kind = schema.get(KIND)
-    form = schema.get("format") or (guess_format(name, schema) if kind is None else None)
-    guessed = "" if kind or form else guess_kind(name, schema.get("description", ""))
-    for _ in range(_NUM_TRIES):
-        if form in _FORMATS and fits(text := _FORMATS[form](rng)):
-            return text
-        if kind and fits(text := _of_kind(kind, rng, language)):
-            return text
-        if guessed and fits(text := _of_kind(guessed, rng, language)):
-            return text
-    if (example := example_of(schema)) and fits(example):
-        return example
-    if pattern is not None:
-        return draw_match(pattern, rng, fits)
-    text = _of_kind("search_term", rng, language)
-    while len(text) < shortest:
-        text += " " + _of_kind("search_term", rng, language)
-    return text if longest == math.inf else text[: int(longest)].ljust(shortest, "x")
-
-
-def _of_kind(kind: str, rng: Random, language: str) -> str:
-    if kind in vocabulary(language):
-        return draw(kind, rng, language)
-    if kind in _FORMATS:
-        return _FORMATS[kind](rng)
-    return f"{prefix_of(kind)}-{rng.randrange(10_000, 100_000)}"
-
-
-def prefix_of(kind: str) -> str:
-    """Letters that ids of a kind begin with: ``HTL`` for ``hotel_id``, ``HTB`` for ``hotel_booking_id``."""
-    words = [word for word in kind.removesuffix("_id").upper().split("_") if word] or ["ID"]
-    skeletons = [word[0] + re.sub(r"[AEIOU]|(.)(?=\1)", "", word[1:]) for word in words]
-    if len(words) == 1:
-        return (skeletons[0] + words[0][1:])[:3]
-    return (skeletons[0][:2] + "".join(skeleton[0] for skeleton in skeletons[1:]))[:4]
-
-
-def _date(rng: Random) -> date:
-    return date(YEAR, 1, 1) + timedelta(days=rng.randrange(365))
-
-
-def _time(rng: Random) -> str:
-    return f"{rng.randrange(7, 22):02d}:{rng.choice((0, 0, 15, 30, 30, 45)):02d}"
-
-
-_FORMATS: dict[str, Any] = {
-    **{form: (lambda rng, layout=layout: _date(rng).strftime(layout)) for form, layout in _DATES.items()},
-    "time": _time,
-    "date-time": lambda rng: f"{_date(rng).isoformat()}T{_time(rng)}:00Z",
-    "email": lambda rng: draw("email", rng, "en"),
-    "idn-email": lambda rng: draw("email", rng, "en"),
-    "uri": lambda rng: draw("url", rng, "en"),
-    "url": lambda rng: draw("url", rng, "en"),
-    "hostname": lambda rng: draw("web_domain", rng, "en"),
-    "ipv4": lambda rng: f"203.0.113.{rng.randrange(1, 255)}",
-    "ipv6": lambda rng: f"2001:db8::{rng.randrange(1, 65536):x}",
-    "uuid": lambda rng: str(UUID(int=rng.getrandbits(128), version=4)),
-    "number-text": lambda rng: str(rng.randrange(1, 100)),
-    "identifier": lambda rng: str(rng.randrange(1000, 100_000)),
-    "latitude": lambda rng: f"{rng.uniform(-55, 65):.4f}",
-    "longitude": lambda rng: f"{rng.uniform(-170, 170):.4f}",
-    "page": lambda rng: str(rng.randrange(1, 6)),
-    "year-text": lambda rng: str(rng.randrange(2000, YEAR + 1)),
-    "hash": lambda rng: f"{rng.getrandbits(64):016x}",
-}

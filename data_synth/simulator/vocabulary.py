@@ -18,7 +18,7 @@ import yaml
 
 _PART = re.compile(r"\{([^{}]+)\}")
 NUM_VALUES = 5000
-"""``kind_values`` stops here: a pattern of three lists has millions."""
+"""Of ``kind_values``: a pattern of three lists has millions."""
 
 
 @cache
@@ -38,6 +38,7 @@ def _entries(written: str | list[Any]) -> Iterator[str]:
         yield from (entry.strip() for entry in written.split("|"))
 
 
+@cache
 def kind_values(kind: str, language: str) -> tuple[str, ...]:
     """Values of ``kind`` as text, each once; empty where there is no list (numbers, dates, ids).
 
@@ -45,9 +46,13 @@ def kind_values(kind: str, language: str) -> tuple[str, ...]:
         language: ``en`` or ``zh``.
 
     Returns:
-        All of them, or the first ``NUM_VALUES`` where patterns have more.
+        All of them in their order but those with digits, or ``NUM_VALUES`` drawn ones where patterns have more.
     """
-    return tuple(dict.fromkeys(islice(_expansions(f"{{{kind}}}", language), NUM_VALUES)))
+    listed = tuple(islice(_expansions(f"{{{kind}}}", language), NUM_VALUES + 1))
+    if len(listed) > NUM_VALUES:
+        rng = Random(f"{kind}/{language}")
+        listed = tuple(draw(kind, rng, language) for _ in range(NUM_VALUES))
+    return tuple(dict.fromkeys(listed))
 
 
 def draw(kind: str, rng: Random, language: str) -> str:
