@@ -17,6 +17,7 @@ from data_synth.filters.numerals import chinese_numerals, english_numerals
 PLACEHOLDER = "<value>"
 _PLAIN = str.maketrans(
     {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {0xFF0C: ";"}  # a Chinese comma never belongs to a number
     | dict.fromkeys("\u3000\u00a0\u202f\n\t", " ")
     | dict.fromkeys("‘’", "'")
     | dict.fromkeys("“”", '"')
