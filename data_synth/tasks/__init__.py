@@ -8,6 +8,8 @@ from typing import Any
 from data_synth.config import Settings
 from data_synth.tasks.decomposition.settings import DecompositionRun
 from data_synth.tasks.decomposition.task import DecompositionTask
+from data_synth.tasks.long_horizon.settings import LongHorizonRun
+from data_synth.tasks.long_horizon.task import LongHorizonTask
 from data_synth.tasks.mixture.settings import MixtureRun
 from data_synth.tasks.mixture.task import MixtureTask
 from data_synth.tasks.procedural.settings import ProceduralRun
@@ -48,6 +50,7 @@ TASKS = {
         advice="loosen difficulty.{subtask}.*",
     ),
     "procedural": Entry(ProceduralRun, ProceduralTask),
+    "long_horizon": Entry(LongHorizonRun, LongHorizonTask),
 }
 """By name; ``all`` joins them."""
 

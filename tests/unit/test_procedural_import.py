@@ -34,7 +34,7 @@ def iterative() -> dict:
         head = GROUND + f"Task: {TASK} \n" if number == 1 else ""
         said = f"Subgoal to be grounded: Subgoal {number}: {subgoal}"
         if number > 1:
-            said += " The grounding could be based on the following results: The execution result for Subgoal 1 is 8611."
+            said += " The grounding could be based on the following results: The execution result is 8611."
         messages += [{"role": "user", "content": head + said + "\n"}, {"role": "assistant", "content": calls}]
     return {"dataset": "complex_qa", "id": "complex_qa_0", "messages": messages}
 
@@ -91,7 +91,13 @@ ANSWER = "Node:\n1: Look it up.\n2: Say it.\nEdge: (START,1) (1,2) (2,END)"
 
 
 def test_worfbench_candidates_in_all_their_forms():
-    tools = "[{'api_name': 'find', 'api_description': 'Finds.', 'parameters': {'q': {'type': 'str'}}, 'required': ['q']}]"
+    tool = {
+        "api_name": "find",
+        "api_description": "Finds.",
+        "parameters": {"q": {"type": "str"}},
+        "required": ["q"],
+    }
+    tools = repr([tool])
     plan = parse_worfbench(
         worfbench(f"Task: find it\nThe tool list you can select from: {tools}", ANSWER), "en"
     )
@@ -152,7 +158,7 @@ def test_a_sequence_gets_its_edges_from_references():
 def test_a_file_without_rows_is_named(tmp_path, text):
     path = tmp_path / "rows.json"
     path.write_text(text, "utf-8")
-    with pytest.raises(InputError, match="procedural.sources="):
+    with pytest.raises(InputError, match=r"procedural\.sources="):
         Imported(path).offers("qa", "en")
 
 

@@ -1,0 +1,177 @@
+"""One attempt at a long dialogue: a seed from a new task, or a diffusion of an earlier seed (section 3.5).
+
+Rows come in groups: a seed row, then ``diffused_per_seed`` rows, each made from a random seed of this group or an
+earlier one. A diffused row computes its seed anew from the settings, so that rows can be made in any order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from random import Random
+from typing import Any
+
+from data_synth.llm.model import AnswerError
+from data_synth.operators.merge import NotApplicable
+from data_synth.operators.plan import Plan
+from data_synth.tasks.base import Attempt
+from data_synth.tasks.decomposition.compose import give_values, request_seed
+from data_synth.tasks.long_horizon.construct import LongTask, draw_masks, draw_requests, draw_troubles
+from data_synth.tasks.long_horizon.diffuse import diffuse_requests, extra_tools
+from data_synth.tasks.long_horizon.postprocess import broken
+from data_synth.tasks.long_horizon.row import build_row
+from data_synth.tasks.long_horizon.seeds import Seed, grow_seed
+from data_synth.tasks.long_horizon.settings import LongHorizonRun
+from data_synth.tasks.procedural.decomposed import structure
+from data_synth.tasks.toolbox import Toolbox
+
+GENERATOR = "long_horizon 1"
+"""Name and version; the version rises whenever the same seed gives other bytes."""
+STRIDE = 1009
+"""Between the positions of two attempts, so that another attempt begins with another tool."""
+
+
+class LongHorizonTask:
+    """Makes rows of the difficulties in turn."""
+
+    generator = GENERATOR
+
+    def __init__(self, settings: LongHorizonRun) -> None:
+        self.settings, self.options = settings, settings.long_horizon
+        self.toolbox = Toolbox.open(settings)
+        self._seeds: dict[int, Seed] = {}
+
+    def domain(self, index: int) -> str:
+        """``long_horizon/<difficulty>``."""
+        return f"long_horizon/{self._difficulty(index)}"
+
+    def attempt(self, index: int, attempt: int) -> Attempt:
+        """Row ``index``; random numbers come from (seed, task, index, attempt) alone."""
+        group, place = divmod(index, self.options.diffused_per_seed + 1)
+        stream = f"{self.settings.seed}/long_horizon/{index}/{attempt}"
+        parent = None
+        try:
+            if place:
+                parent = self._seed(self._parent(group, index, stream))
+                seed = self._diffused(parent, index, stream)
+            else:
+                seed = self._grown(group, index, attempt)
+                self._seeds.setdefault(group, seed)
+        except (AnswerError, NotApplicable) as problem:
+            reason = "no_plan" if isinstance(problem, NotApplicable) else problem.reason
+            return Attempt(_digest(stream), reason, {"detail": str(problem)})
+        fingerprint = _digest(_structure(seed.task))
+        row = build_row(seed, self.toolbox, Random(f"{stream}/text"))
+        row["id"] = (
+            f"long_horizon-{seed.task.difficulty}-{self.settings.split}-{self.settings.seed}-{index:06d}"
+        )
+        row["meta"] = self._meta(seed, parent, fingerprint)
+        wrong = broken(row, seed, parent) if parent else None
+        return Attempt(fingerprint, wrong, row if wrong is None else {"messages": row["messages"]})
+
+    def _grown(self, group: int, index: int, attempt: int) -> Seed:
+        """A seed from a task of its own, and from that of the same index whenever it is asked for."""
+        stream = f"{self.settings.seed}/long_horizon/{index}/{attempt}"
+        language, difficulty = self._language(index), self._difficulty(index)
+        rng = Random(f"{stream}/plan")
+        level = self.options.level(difficulty)
+        plan = draw_requests(self.toolbox, self.options, level, group + attempt * STRIDE, rng)
+        number = rng.randint(level.num_distractors.min, level.num_distractors.max)
+        used = [step.tool for step in plan.steps]
+        others = [tool.name for tool in self.toolbox.distractors(used, number, rng)]
+        candidates = rng.sample([*used, *others], len(used) + len(others))
+        return self._tried(plan, candidates, difficulty, language, stream)
+
+    def _diffused(self, parent: Seed, index: int, stream: str) -> Seed:
+        """The parent's requests with more candidate tools, partly other tools, other values."""
+        rng, options = Random(f"{stream}/plan"), self.options
+        number = rng.randint(options.extra_tools.min, options.extra_tools.max)
+        candidates = [*parent.task.candidates, *extra_tools(parent.task, self.toolbox, number, rng)]
+        shares = options.optional_share, options.replace_share
+        plan = diffuse_requests(parent.task, candidates, self.toolbox, *shares, rng)
+        candidates = rng.sample(candidates, len(candidates))
+        return self._tried(plan, candidates, parent.task.difficulty, self._language(index), stream)
+
+    def _tried(self, plan: Plan, candidates: list[str], difficulty: str, language: str, stream: str) -> Seed:
+        """The plan with values, and the first good one of several dialogues about it."""
+        toolbox, options = self.toolbox, self.options
+        seed = request_seed(stream, "arguments")
+        plan = give_values(plan, toolbox.tools, toolbox.graphs, toolbox.model, seed, language)
+        plan = draw_masks(plan, toolbox, options.mask_share, Random(f"{stream}/masks"))
+        tasks = []
+        for number in range(options.num_attempts):
+            rng = Random(f"{stream}/troubles/{number}")
+            troubles = draw_troubles(plan, toolbox, options, language, rng)
+            tasks.append(LongTask(plan, tuple(candidates), troubles, difficulty))
+        return grow_seed(toolbox, options, tasks, language, stream)
+
+    def _parent(self, group: int, index: int, stream: str) -> int:
+        """The group of a random seed of the same difficulty."""
+        turns = len(self.options.difficulties)
+        same = [earlier for earlier in range(group + 1) if earlier % turns == group % turns]
+        return Random(f"{stream}/parent").choice(same)
+
+    def _seed(self, group: int) -> Seed:
+        """The seed of a group: the first of its attempts that comes to something.
+
+        Raises:
+            AnswerError: none does.
+        """
+        if group not in self._seeds:
+            index = group * (self.options.diffused_per_seed + 1)
+            for attempt in range(self.settings.max_attempts):
+                try:
+                    self._seeds[group] = self._grown(group, index, attempt)
+                    break
+                except (AnswerError, NotApplicable):
+                    continue
+            else:
+                raise AnswerError("no_seed", str(group))
+        return self._seeds[group]
+
+    def _meta(self, seed: Seed, parent: Seed | None, fingerprint: str) -> dict[str, Any]:
+        told, task = seed.trajectory, seed.task
+        return {
+            "seed": self.settings.seed,
+            "generator": GENERATOR,
+            "operators": list(task.plan.operators),
+            "certificate": {
+                "termination": told.termination,
+                "requests_met": told.met,
+                "requests": told.num_requests,
+            },
+            "instance": fingerprint,
+            "language": seed.language,
+            "split": self.toolbox.split_of(task.candidates),
+            "model": self.toolbox.model.name,
+            "label": seed.label,
+            "attempts": list(seed.outcomes),
+            "parent": _digest(_structure(parent.task)) if parent else None,
+            "num_calls": len(told.calls),
+            "num_turns": sum(message["role"] == "user" for message in told.messages),
+            "num_failures": sum(turn["failed"] for turn in told.turns),
+            "num_couplings": len(task.couplings()),
+            "tools": list(dict.fromkeys(call["name"] for call in told.calls)),
+            "distractors": len(task.candidates) - len({call["name"] for call in told.calls}),
+        }
+
+    def _difficulty(self, index: int) -> str:
+        """Groups take turns, so that a diffused row has seeds of its difficulty."""
+        group = index // (self.options.diffused_per_seed + 1)
+        return self.options.difficulties[group % len(self.options.difficulties)]
+
+    def _language(self, index: int) -> str:
+        return self.toolbox.languages[index % len(self.toolbox.languages)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seeds": {}}
+
+
+def _structure(task: LongTask) -> str:
+    """The task without its values."""
+    troubles = [dataclasses.astuple(dataclasses.replace(t, first=None)) for t in task.troubles]
+    return repr((structure(task.plan), [sorted(turn.steps) for turn in task.plan.turns], troubles))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
