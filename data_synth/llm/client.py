@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 
 from data_synth.llm.completion import Completion, UnusableError, Usage, read_completion
+from data_synth.llm.connections import Connections
 from data_synth.llm.fleet import Fleet
 from data_synth.llm.key import ApiKey
 from data_synth.llm.model import AnswerError
@@ -37,7 +38,6 @@ REQUEST_STATUS = frozenset({400, 413, 422})
 """What the server has against this request may not concern others."""
 
 MOST_ERROR_BYTES = 65_536
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 log = logging.getLogger(__name__)
 
@@ -87,27 +87,17 @@ class Client:
         self._settings = settings
         self._key = key
         self._fleet = Fleet(settings.base_urls, settings.max_wait_s)
-        self._slots = asyncio.Semaphore(settings.concurrency)
         self._schemas_refused: set[str] = set()
         self._stopped: str | None = None
         self._num_failed = 0
         self._answered_at = -1.0
         self._told_at = float("-inf")
-        hosts = [httpx.URL(url).host for url in settings.base_urls]
-        self._http = httpx.AsyncClient(
-            headers={
-                **key.headers(),
-                "Accept-Encoding": "identity",
-            },  # what unpacks can't be bounded by its bytes
-            timeout=httpx.Timeout(None, connect=settings.connect_timeout_s),  # _attempt bounds the whole
-            limits=httpx.Limits(
-                max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency
-            ),
-            trust_env=not all(host in LOOPBACK for host in hosts),
-        )
+        # A packed answer can't be bounded by its bytes.
+        headers = {**key.headers(), "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        self._connections = Connections(settings.concurrency, headers, settings.connect_timeout_s)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._connections.close()
 
     async def ask(
         self, body: Mapping[str, Any], response_format: Mapping[str, Any] | None, unusable: list[Usage]
@@ -122,14 +112,15 @@ class Client:
             AnswerError: this request gets no usable answer, while others may.
             InputError: the run can't go on.
         """
-        async with self._slots:
+        async with self._connections.slot() as pool:
             failed_at = time.monotonic()
             for attempt in range(1, self._settings.max_retries + 2):
                 if self._stopped is not None:
                     raise InputError(self._stopped)
                 url = await self._next_server()
                 try:
-                    completion = await self._structured(url, body, response_format)
+                    http = self._connections.client(pool, url)
+                    completion = await self._structured(http, url, body, response_format)
                 except _RefusedError as refusal:
                     raise self._refused(url, refusal) from None
                 except (_FaultError, UnusableError) as error:
@@ -162,33 +153,36 @@ class Client:
         return url
 
     async def _structured(
-        self, url: str, body: Mapping[str, Any], response_format: Mapping[str, Any] | None
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        body: Mapping[str, Any],
+        response_format: Mapping[str, Any] | None,
     ) -> Completion:
         """With the schema; without, where that is what the server refuses."""
         if response_format is None:
-            return await self._attempt(url, body)
+            return await self._attempt(http, url, body)
         schema = hashlib.sha256(json.dumps(response_format, sort_keys=True).encode()).hexdigest()
         if schema not in self._schemas_refused:
             try:
-                return await self._attempt(url, {**body, "response_format": response_format})
+                return await self._attempt(http, url, {**body, "response_format": response_format})
             except _RefusedError as refusal:
                 if self._settings.structured_output != "auto" or refusal.status not in REQUEST_STATUS:
                     raise
-        completion = await self._attempt(url, body)
+        completion = await self._attempt(http, url, body)
         self._schemas_refused.add(schema)
         return completion
 
-    async def _attempt(self, url: str, body: Mapping[str, Any]) -> Completion:
+    async def _attempt(self, http: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> Completion:
         settings = self._settings
         arrival = _Arrival()
         try:
             async with (
                 asyncio.timeout(settings.timeout_s),
-                self._http.stream(
+                http.stream(
                     "POST",
                     url + "/chat/completions",
                     content=json.dumps(body).encode(),
-                    headers={"Content-Type": "application/json"},
                     extensions={"trace": arrival},
                 ) as response,
             ):
