@@ -43,7 +43,11 @@ def draw_number(schema: Mapping[str, Any], kind: str, rng: Random, name: str) ->
         value = rng.randint(first, max(first, last)) * step
         return int(value) if kind == "integer" else value
     if kind == "integer" or (KIND not in schema and is_whole(name, schema, low, high)):
-        return _readable(rng.randint(math.ceil(low), max(math.ceil(low), math.floor(high))), low, high)
+        first, last = math.ceil(low), math.floor(high)
+        if KIND in schema and first == 1 and last > 2:
+            first = 2  # a sentence says "for 2 nights", and its pattern has the plural
+        whole = rng.randint(first, max(first, last))
+        return whole if guess_kind(name, "") == "identifier" else _readable(whole, low, high)
     span = high - low
     value = rng.uniform(low, high)
     value = round(value, 0 if span >= 50 else 1 if span > 0.5 else 4)

@@ -52,6 +52,7 @@ def sample_value(schema: Mapping[str, Any], rng: Random, language: str = "en", n
 def sample_arguments(tool: Tool, names: Iterable[str], rng: Random, language: str = "en") -> dict[str, Any]:
     """Arguments of ``tool`` that make sense together: no two texts of one kind are equal, dates follow each other
     as the tool's parameters do."""
+    names = list(names)
     arguments: dict[str, Any] = {}
     for name in names:
         schema = tool.properties[name]

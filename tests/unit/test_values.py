@@ -210,6 +210,14 @@ def test_numbers_are_plausible_for_their_names(name, low, high):
     assert len(set(values)) > 3
 
 
+def test_counted_things_are_more_than_one():
+    schema = {"type": "integer", "minimum": 1, "maximum": 8, KIND: "nights"}
+    values = {sample_value(schema, Random(seed)) for seed in range(200)}
+    assert values == set(range(2, 9))
+    only = {"type": "integer", "minimum": 1, "maximum": 1, KIND: "nights"}
+    assert sample_value(only, Random(0)) == 1
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_entities_are_plentiful(language):
     least = {"city": 90, "person_name": 1000, "address": 100, "email": 1000, "hotel_name": 500, "dish": 25}
