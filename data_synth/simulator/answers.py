@@ -13,9 +13,10 @@ from typing import Any
 
 from data_synth.simulator.conforms import conforms
 from data_synth.simulator.effects import Effect, entity_of, identifier_in, is_identifier
-from data_synth.simulator.outcomes import outcome
+from data_synth.simulator.formulas import NotDefinedError, compute
+from data_synth.simulator.outcomes import left_out, outcome
 from data_synth.simulator.steering import Path, Steering, UnsteerableError
-from data_synth.simulator.store import CONTROLS, Filters, Record, Store
+from data_synth.simulator.store import CONTROLS, NEAR, Filters, Record, Store
 from data_synth.simulator.values import sample_value
 from data_synth.tools.tool import KIND, Tool
 
@@ -61,9 +62,10 @@ class AnswerWriter:
 
         Raises:
             UnsteerableError: the call's wishes can't be met.
+            NotDefinedError: a field that is worked out has no value.
         """
         self.call = call
-        self.filters = Filters.of(call.arguments)
+        self.filters = Filters.of(call.arguments, near=call.effect.many)
         self.by_kind = self._arguments_by_kind()
         self.related = list(self._related())
         return self._object(call.tool.output, (), (), call.draft, call.rng)
@@ -137,7 +139,8 @@ class AnswerWriter:
         for name, inner in schema.get("properties", {}).items():
             here = (*path, name)
             said = self._outcome(name, inner, record) if top else None
-            value = said if said is not None else self._known(name, inner, record, top)
+            value = said if said is not None else self._computed(name, inner)
+            value = value if value is not None else self._known(name, inner, record, top)
             if value is None:
                 value = self._value(name, inner, (*place, name), here, _part(draft, name), rng)
                 said = value
@@ -154,7 +157,21 @@ class AnswerWriter:
         call = self.call
         if call.effect.action not in ("create", "update", "delete"):
             return None
-        return outcome(call.tool, call.effect.action, name, schema, record.values if record else {})
+        said = outcome(call.tool, call.effect.action, name, schema, record.values if record else {})
+        return left_out(call.tool, call.effect.action, name, schema, call.arguments) if said is None else said
+
+    def _computed(self, name: str, schema: Mapping[str, Any]) -> Any:
+        """What a formula gives; None where there is none.
+
+        Raises:
+            NotDefinedError: the arguments have no result, or none that the schema admits.
+        """
+        if self.call.effect.action != "compute":
+            return None
+        value = compute(self.call.arguments, name)
+        if value is not None and not conforms(value, schema):
+            raise NotDefinedError(f"{name.replace('_', ' ')} out of range")
+        return value
 
     def _known(self, name: str, schema: Mapping[str, Any], record: Record | None, top: bool) -> Any:
         """The value that the dialogue or the call's arguments dictate; None if neither does."""
@@ -162,6 +179,8 @@ class AnswerWriter:
         if record is not None and conforms(value := record.values.get(name), schema) and value is not None:
             return value
         if not top:
+            return None
+        if call.effect.many and name in NEAR:
             return None
         value = call.arguments.get(name)
         if value is None and schema.get(KIND) in self.by_kind:

@@ -15,6 +15,7 @@ from data_synth.operators.plan import Condition
 from data_synth.simulator.answers import AnswerWriter, Call
 from data_synth.simulator.conforms import canonical, conforms
 from data_synth.simulator.effects import Effect, effect_of, entity_of, is_identifier
+from data_synth.simulator.formulas import NotDefinedError
 from data_synth.simulator.observation import draft_answer
 from data_synth.simulator.steering import Path, Steering, UnsteerableError, Wish
 from data_synth.simulator.store import Record, Store
@@ -111,6 +112,8 @@ class Simulator:
             assert before is not None
             self.store = before
             raise
+        except NotDefinedError as error:
+            return _error(str(error))
         if expect or need:
             self._wish(wishes[-1])
         return Answer(answer)

@@ -29,6 +29,10 @@ CONTROLS = frozenset(
     ]
 )
 """Parameters that shape an answer and say nothing about its records."""
+NEAR = frozenset(
+    {"address", "near", "latitude", "longitude", "lat", "lng", "lon", "radius", "radius_km", "distance_km"}
+)
+"""Parameters of a search around a place: what is found has fields of these names, with other values."""
 
 
 @dataclass(slots=True)
@@ -107,8 +111,8 @@ class Filters:
     limit: int | None
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> Filters:
-        """``max_price`` bounds a price, ``num_results`` limits, the rest must be equal."""
+    def of(cls, arguments: Mapping[str, Any], near: bool = True) -> Filters:
+        """``max_price`` bounds a price, ``num_results`` limits, the rest must be equal; of ``near``, to itself."""
         equal: dict[str, Any] = {}
         bounds: list[tuple[tuple[str, ...], float | None, float | None]] = []
         limit = None
@@ -123,7 +127,7 @@ class Filters:
             elif number and tail and head in ("min", "minimum"):
                 bounds.append((tuple(tail), value, None))
             else:
-                equal[name] = value
+                equal[f"near {name}" if near and name in NEAR else name] = value
         return cls(equal, tuple(bounds), limit)
 
     def accept(self, record: Record) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from tool_augmented_rows import accepted_rows, make_task, shared_rows
 
 from data_synth.filters.nulls import holds_nulls
+from data_synth.llm.scripted import ScriptedModel
 from data_synth.tasks.tool_augmented.verify import parse, verify, verify_row
 from recipes.command import InputError
 
@@ -99,6 +100,58 @@ def test_the_same_seed_gives_the_same_row_whatever_was_asked_before():
 def test_without_a_judge_rows_are_still_sound():
     for row in accepted_rows(make_task("filters.judge=false"), 8):
         assert verify_row(row) == (True, "ok")
+
+
+class Writer(ScriptedModel):
+    """The grammars, as a model of another name: the simulator then asks it for first answers."""
+
+    name = "writer"
+
+    def __init__(self):
+        super().__init__(7)
+        self.roles = Counter()
+
+    def complete(self, request):
+        self.roles[request.role] += 1
+        return super().complete(request)
+
+
+def test_rows_whose_observations_a_model_wrote_are_sound():
+    task, writer = make_task("language=both"), Writer()
+    task.toolbox.__dict__["model"] = writer
+    for row in accepted_rows(task, 24):
+        assert verify_row(row) == (True, "ok"), row["id"]
+        assert row["meta"]["model"] == "writer"
+    assert {"observation", "reasoning", "summary", "clarify", "judge_trajectory"} <= set(writer.roles)
+
+
+class Liar(Writer):
+    """Answers every role but one as it should."""
+
+    def __init__(self, role, answer):
+        super().__init__()
+        self.role, self.answer = role, answer
+
+    def complete(self, request):
+        return self.answer if request.role == self.role else super().complete(request)
+
+
+@pytest.mark.parametrize(
+    ("role", "answer", "reason"),
+    [
+        ("reasoning", "no JSON", "answer_not_json"),
+        ("reasoning", '{"thought": "I do something."}', "inconsistent_reasoning"),
+        ("reasoning", '{"thought": "a <action> b"}', "format_marks"),
+        ("summary", '{"reply": " "}', "empty_text"),
+        ("observation", '{"nothing": 1}', "answer_not_in_schema"),
+        ("judge_trajectory", '{"sound": false, "problem": "it lies"}', "audit"),
+    ],
+)
+def test_a_model_that_misbehaves_costs_the_attempt_and_says_why(role, answer, reason):
+    task = make_task()
+    task.toolbox.__dict__["model"] = Liar(role, answer)
+    reasons = Counter(task.attempt(index, 0).reason for index in range(16))
+    assert reasons[reason] >= 10 and reasons[None] == 0
 
 
 def test_gold_answers_verify_and_others_dont():

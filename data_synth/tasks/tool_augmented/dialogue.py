@@ -99,7 +99,7 @@ class Director:
             wanted = {step.id for step in round_.steps}
             if round_.kind == "request":
                 wanted |= self.plan.turns[round_.turn].steps
-            self.turn = Turn(later=bool(self.spoken))
+            self.turn, self.replied = Turn(later=bool(self.spoken)), frozenset()
             self._speak(round_)
             self.machine = self.machine.request(wanted, round_.slots)
             while self._move(round_) is not Event.TERMINATION:

@@ -57,13 +57,15 @@ def _result(result: Result, words: Words) -> str:
     record = dict(result.answer)
     for place in effect.place or ():
         record = record[place] if isinstance(record.get(place), dict) else record
+    goal = words.goal(tool, result.arguments)
     told = details(tool, record, result.arguments)
     if not told:
-        return words.say(GROUP, "done")
+        return words.say(GROUP, "plain", goal=goal)
     action = effect.action if effect.action in words.phrases[GROUP] else "get"
     verb = tool.name.split("_")[0].lower()
     deleted = words.phrases["deleted"].get(verb, words.phrases["deleted"]["delete"])
-    return words.say(GROUP, action, entity=entity, deleted=deleted, details=words.pairs(tool, told))
+    pairs = words.pairs(tool, told)
+    return words.say(GROUP, action, entity=entity, deleted=deleted, goal=goal, details=pairs)
 
 
 def _item(record: Any, result: Result, words: Words) -> str:

@@ -56,7 +56,7 @@ def _verdicts(facts: Situation, words: Words) -> list[str]:
 
 def _calls(facts: Situation, words: Words, decided: bool) -> list[str]:
     parts = []
-    goal = words.joined([words.goal(call) for call in facts.calls])
+    goal = words.joined([words.goal(call.tool, call.arguments) for call in facts.calls])
     answered = any(source.origin == "reply" for call in facts.calls for source in call.sources)
     if not facts.opening:
         parts.append(words.say(GROUP, "next", goal=goal))

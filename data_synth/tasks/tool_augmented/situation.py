@@ -136,7 +136,7 @@ def situation(
     """The facts of ``decision``, which ``machine`` has made.
 
     Args:
-        replied: slots that the user has given in answer to a question.
+        replied: slots that the user has given in answer to a question of this turn.
     """
     plan = machine.plan
     calls = tuple(_call(machine, number, tools, turn.latest, replied) for number in decision.steps)

@@ -26,7 +26,7 @@ from data_synth.tasks.decomposition.wording import (
     thing,
     words_of,
 )
-from data_synth.tasks.tool_augmented.situation import GoldCall, Verdict
+from data_synth.tasks.tool_augmented.situation import Verdict
 from data_synth.tools.tool import Tool
 
 NUM_DETAILS = 4
@@ -64,23 +64,24 @@ class Words:
         """The sentences that aren't empty, one after the other."""
         return ("" if self.language == "zh" else " ").join(part for part in parts if part)
 
-    def goal(self, call: GoldCall) -> str:
-        """The call as something to do, with its values: ``search for flights from Paris to Rome``."""
-        tool, language = call.tool, self.language
+    def goal(self, tool: Tool, arguments: Mapping[str, Any]) -> str:
+        """A call as something to do, with its values: ``search for flights from Paris to Rome``."""
+        language = self.language
         text = step_phrase(tool, language)
         named = set(PLACEHOLDER.findall(text))
-        for name, value in call.arguments.items():
-            if name not in named and not isinstance(value, bool) and len(call.arguments) <= NUM_DETAILS:
+        for name, value in arguments.items():
+            if name not in named and not isinstance(value, bool) and len(arguments) <= NUM_DETAILS:
                 part = fragment(tool, name, language)
                 text += f"，{part}" if language == "zh" else f" {part}"
-        values = {name: self._named(tool, name, value, text) for name, value in call.arguments.items()}
+        values = {name: self._named(tool, name, value, text) for name, value in arguments.items()}
         filled = PLACEHOLDER.sub(lambda match: values.get(match[1], noun(tool, match[1], language)), text)
         return self._inside(filled)
 
     def _named(self, tool: Tool, name: str, value: Any, text: str) -> str:
         """A value; an id with what it is the id of, unless the text says so."""
         said, called = self.value(tool, name, value), thing(tool, name, self.language)
-        if not is_identifier(tool.properties.get(name, {}), name) or called.casefold() in text.casefold():
+        spoken = PLACEHOLDER.sub("", text).casefold()
+        if not is_identifier(tool.properties.get(name, {}), name) or called.casefold() in spoken:
             return said
         return f"{called}{said}" if self.language == "zh" else f"{called} {said}"
 
@@ -100,7 +101,7 @@ class Words:
         """``price 120``."""
         called, said = label(tool, name, self.language), self.value(tool, name, value)
         if isinstance(value, str) and (
-            " " in value or (self.language == "zh" and len(value) > 6 and not value.isascii())
+            " " in value or (self.language == "zh" and len(value) > 9 and not value.isascii())
         ):
             said = f"“{said}”"
         return f"{called}{said}" if self.language == "zh" else f"{called} {said}"
@@ -110,7 +111,10 @@ class Words:
         if isinstance(value, bool):
             return {"en": ("no", "yes"), "zh": ("否", "是")}[self.language][value]
         if isinstance(value, list):
-            return self.joined([self.value(tool, name, one) for one in value])
+            return self.joined([self.value(tool, name, one) for one in value[:NUM_ITEMS]])
+        if isinstance(value, Mapping):
+            inside = ", ".join(self.pair(tool, key, one) for key, one in value.items())
+            return f"（{inside}）" if self.language == "zh" else f"({inside})"
         if isinstance(value, str):
             return str(words_of(tool, name, self.language).get(value, value))
         return json.dumps(value, ensure_ascii=False)
@@ -174,12 +178,10 @@ def details(tool: Tool, record: Mapping[str, Any], told: Mapping[str, Any]) -> d
     plain = {
         name: value
         for name, value in record.items()
-        if (isinstance(value, str | int | float) and not isinstance(value, bool) and value != "")
-        or (isinstance(value, bool) and name != "success")
-        or (isinstance(value, list) and value and all(isinstance(one, str | int | float) for one in value))
+        if value not in ("", None, [], {}) and name != "success" and not isinstance(value, Mapping)
     }
     new = {name: value for name, value in plain.items() if told.get(name) != value}
-    return dict(list((new or plain).items())[:NUM_DETAILS])
+    return dict(list(new.items())[:NUM_DETAILS])
 
 
 def has_list(tool: Tool, path: Sequence[str | int]) -> bool:
