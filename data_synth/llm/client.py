@@ -9,7 +9,6 @@ one request alone, while others are answered, rejects the attempt at its row wit
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import hashlib
 import json
 import logging
@@ -26,6 +25,7 @@ from data_synth.llm.fleet import Fleet
 from data_synth.llm.key import ApiKey
 from data_synth.llm.model import AnswerError
 from data_synth.llm.settings import LlmSettings
+from data_synth.llm.wire import Arrival, read_body, retry_after
 from recipes.command import InputError
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
@@ -56,28 +56,6 @@ class _RefusedError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-
-
-class _Arrival:
-    """Notices an answer that lay in the connection's buffer before its request was sent.
-
-    A server or proxy that answers twice makes every further answer on that connection another request's. httpcore
-    calls this object as it works; an answer that needn't be waited for, be it for one turn of the loop, is early.
-    """
-
-    def __init__(self) -> None:
-        self.is_early = False
-        self._has_waited = False
-
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "http11.receive_response_headers.started":
-            self._has_waited = False
-            asyncio.get_running_loop().call_soon(self._wait)
-        elif event == "http11.receive_response_headers.complete":
-            self.is_early = not self._has_waited
-
-    def _wait(self) -> None:
-        self._has_waited = True
 
 
 class Client:
@@ -175,7 +153,7 @@ class Client:
 
     async def _attempt(self, http: httpx.AsyncClient, url: str, body: Mapping[str, Any]) -> Completion:
         settings = self._settings
-        arrival = _Arrival()
+        arrival = Arrival()
         try:
             async with (
                 asyncio.timeout(settings.timeout_s),
@@ -189,10 +167,10 @@ class Client:
                 if arrival.is_early:
                     raise _FaultError("an answer that came before its request")
                 if response.status_code != 200:
-                    self._raise_for(response, await _read(response, MOST_ERROR_BYTES))
+                    self._raise_for(response, await read_body(response, MOST_ERROR_BYTES))
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise UnusableError("answer_malformed", "packed, which wasn't asked for")
-                text = await _read(response, settings.max_answer_bytes + 1)
+                text = await read_body(response, settings.max_answer_bytes + 1)
         except TimeoutError:
             raise _FaultError(f"no answer within llm.timeout_s={settings.timeout_s:g}") from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -216,7 +194,7 @@ class Client:
         status = response.status_code
         message = f"HTTP {status}: {self._shown(body.decode(errors='replace'))}".rstrip(": ")
         if status in RETRIED_STATUS or status >= 500:
-            wait_s = _retry_after(response.headers.get("Retry-After", ""))
+            wait_s = retry_after(response.headers.get("Retry-After", ""))
             overloaded = status in OVERLOADED_STATUS or wait_s > 0
             raise _FaultError(message, max(wait_s, self._settings.backoff_s) if overloaded else None)
         raise _RefusedError(status, message)
@@ -291,23 +269,3 @@ class Client:
     def _shown(self, text: str) -> str:
         """What a server or library said, in one line, without the key."""
         return " ".join(self._key.hide(text).split())[:300].rstrip(": ")
-
-
-async def _read(response: httpx.Response, most: int) -> bytes:
-    """The body, or its first ``most`` bytes: the rest is never read."""
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk[: most - len(body)]
-        if len(body) >= most:
-            break
-    return bytes(body)
-
-
-def _retry_after(header: str) -> float:
-    """Seconds to wait by a Retry-After header (seconds or an HTTP date, RFC 9110 10.2.3); 0 without one."""
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0
