@@ -198,6 +198,10 @@ def test_the_readmes_example_is_a_tool():
         "max_price": {"en": "under {max_price} a night", "zh": "不超过{max_price}"}
     }
     assert tool.properties["check_in"][KIND] == "date"
+    assert tool.description.endswith(
+        "Returns hotels (each with hotel_id, hotel_name, city and price_per_night)."
+    )
+    assert tool.hints["description_zh"].endswith("返回：酒店列表（酒店编号、酒店名称、城市、每晚价格）。")
 
 
 @pytest.mark.parametrize(

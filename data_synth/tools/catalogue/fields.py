@@ -51,6 +51,8 @@ class Fields:
         self._own, self._shared, self._entities = own, shared, entities
         self._ids = {entity.get("id", f"{name}_id"): name for name, entity in entities.items()}
         self._cache: dict[str, Field] = {}
+        self.plurals = {plural_of(name, e): e["zh"].rpartition(" ")[2] for name, e in entities.items()}
+        """Name of a list of entities to what they are called in Chinese."""
 
     def __getitem__(self, name: str) -> Field:
         if name not in self._cache:
@@ -152,6 +154,11 @@ class Fields:
             "properties": {word.rstrip("?"): dict(self[word.rstrip("?")].schema) for word in words},
             "required": [word for word in words if not word.endswith("?")],
         }
+
+
+def plural_of(name: str, entity: Mapping[str, Any]) -> str:
+    """What a list of the entity is called in an answer."""
+    return str(entity.get("plural", f"{name}s"))
 
 
 def _said(value: Any) -> str:

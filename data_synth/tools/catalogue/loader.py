@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from data_synth.tools.catalogue.fields import CatalogueError, Field, Fields
+from data_synth.tools.catalogue.fields import CatalogueError, Field, Fields, plural_of
 from data_synth.tools.tool import Tool
 
 _SHARED = "_shared.yaml"
@@ -133,7 +133,7 @@ def _output(
             properties |= item["properties"]
             returned |= dict.fromkeys(names.split(), ())
         else:
-            plural = entities[name].get("plural", f"{name}s")
+            plural = plural_of(name, entities[name])
             properties[plural] = {"type": "array", "items": item, "description": f"The {_words(plural)}"}
             returned[plural] = tuple(names.split())
     schema = {"type": "object", "properties": properties, "required": list(properties)}
@@ -158,7 +158,7 @@ def _describe(about: str, required: list[str], optional: list[str], returned: Re
         text += f" Requires {_enumerate(required)}"
         text += f"; {_enumerate(optional)} may be given." if optional else "."
     elif optional:
-        text += f" Takes {_enumerate(optional)}, all optional."
+        text += f" May be given: {_enumerate(optional)}."
     parts = [
         name if not inner else f"{name} (each with {_enumerate(inner)})" for name, inner in returned.items()
     ]
@@ -174,7 +174,9 @@ def _describe_zh(
     if optional := [field.zh for name, field in parameters.items() if name not in required]:
         text += f"可选：{'、'.join(optional)}。"
     parts = [
-        fields[name].zh if not inner else f"列表（{'、'.join(fields[part].zh for part in inner)}）"
+        f"{fields.plurals[name]}列表（{'、'.join(fields[part].zh for part in inner)}）"
+        if inner
+        else fields[name].zh
         for name, inner in returned.items()
     ]
     return f"{text}返回：{'、'.join(parts)}。"
