@@ -76,7 +76,7 @@ class _Drawer:
     def condition(self) -> Plan:
         """One step decides about others: Transform."""
         plan = self._serial_atom(self.anchor) if self.rng.random() < 0.4 else self._atom(self.anchor)
-        while len({step.atom for step in plan.steps}) < 2 and len(plan.steps) < 3:
+        if len({step.atom for step in plan.steps}) < 2 and len(plan.steps) < 3:
             plan = self._extended(plan, ("add", "group", "group", "concatenate", "concatenate"))
         if len(plan.steps) < self.settings.max_steps and self.rng.random() < self.settings.otherwise_share:
             plan = self._extended(plan, ("add", "group"))
