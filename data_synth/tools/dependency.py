@@ -154,7 +154,13 @@ def _match_meanings(
     matcher: Matcher,
     embed: Embed,
 ) -> None:
-    """Add what matches by meaning alone, in blocks of the cosines between all texts."""
+    """Add what matches by meaning alone, in blocks of the cosines between all texts; two kinds never do."""
+    given, asked = (
+        [term for term in terms if not term.kind or any(not other.kind for other in others)]
+        for terms, others in ((given, asked), (asked, given))
+    )
+    if not given or not asked:
+        return
     texts = list(dict.fromkeys(term.text for term in (*given, *asked)))
     place = {text: number for number, text in enumerate(texts)}
     vectors = embed(texts)

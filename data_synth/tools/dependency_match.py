@@ -14,6 +14,8 @@ KIND_BASE, NAME_BASE, SIMILAR_BASE, CLOSE_BASE = 1.0, 0.9, 0.8, 0.8
 """What a link is worth by what it rests on; a similarity multiplies the last two. Ours, as the factors below."""
 COMMON_LOSS, OTHER_DOMAIN = 0.5, 0.8
 """The score falls by ``COMMON_LOSS · √share`` where a share of all tools has the value, and over domains."""
+SMALL_COLLECTION = 100
+"""Of fewer tools, shares are taken of this number."""
 SCORE_UNIT = 10_000
 """Scores are compared as whole numbers of this unit, so that no rounding decides a rank."""
 
@@ -91,5 +93,5 @@ def word_weights(terms: Iterable[Term]) -> dict[str, float]:
 
 
 def rarity(num_tools_with: int, num_tools: int) -> float:
-    """1 for what no tool has, ``1 − COMMON_LOSS`` for what all have."""
-    return 1 - COMMON_LOSS * math.sqrt(num_tools_with / num_tools)
+    """1 for what no tool has, ``1 − COMMON_LOSS`` for what all have; in a small collection nothing is common."""
+    return 1 - COMMON_LOSS * math.sqrt(num_tools_with / max(num_tools, SMALL_COLLECTION))

@@ -185,7 +185,7 @@ def _add_bounds(schema: Mapping[str, Any], clean: dict[str, Any], kind: str) -> 
     if kind not in _BOUNDS:
         return
     for key in _BOUNDS[kind]:
-        bound = schema.get(key)
+        bound = _whole_bound(schema, key) if kind == "integer" else schema.get(key)
         is_number = isinstance(bound, int | float) and not isinstance(bound, bool) and math.isfinite(bound)
         if is_number and (key not in _WHOLE or (isinstance(bound, int) and bound >= 0)):
             clean[key] = bound
@@ -194,6 +194,14 @@ def _add_bounds(schema: Mapping[str, Any], clean: dict[str, Any], kind: str) -> 
         raise UnusableError("bad_schema", f"{_BOUNDS[kind][0]} {low} above {_BOUNDS[kind][1]} {high}")
     if kind == "string":
         _add_text_bounds(schema, clean)
+
+
+def _whole_bound(schema: Mapping[str, Any], key: str) -> Any:
+    """A bound of an integer, whether it is the last value that is allowed or the first that isn't."""
+    exclusive = schema.get(key.replace("m", "exclusiveM", 1))
+    if not isinstance(exclusive, int) or isinstance(exclusive, bool):
+        return schema.get(key)
+    return exclusive + 1 if key == "minimum" else exclusive - 1
 
 
 def _add_text_bounds(schema: Mapping[str, Any], clean: dict[str, Any]) -> None:

@@ -127,6 +127,11 @@ def test_a_bad_schema_says_where_and_why(schema, detail):
     assert detail in caught.value.detail
 
 
+def test_exclusive_bounds_of_integers_are_the_last_values_allowed():
+    schema = {"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 10}
+    assert normalise(schema) == {"type": "integer", "minimum": 1, "maximum": 9}
+
+
 def test_schemas_that_nest_too_deeply_are_refused_or_cut():
     deep = {"type": "string"}
     for _ in range(12):

@@ -269,7 +269,7 @@ def test_a_link_within_a_domain_is_surer_and_a_common_value_less_so():
     graph = build_graphs(collection(*makers, tool("use", {"voucher": TEXT}))).dependency
     scores = [graph.edges[name, "use"]["score"] for name in ("make", "far")]
     assert scores[0] > scores[1]
-    assert rarity(1, 100) > rarity(50, 100) > rarity(100, 100) == 0.5
+    assert rarity(1, 100) > rarity(50, 100) > rarity(100, 100) == 0.5 < rarity(3, 3)
 
 
 def test_graphml_gives_the_graphs_back(catalogue, tmp_path):
