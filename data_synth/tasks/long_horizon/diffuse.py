@@ -76,11 +76,20 @@ def _rebuilt(
         sources = _sources(built, plan, step, tool, grower)
         if sources is None or any(one.tool == tool.name for one in built.steps):
             raise NotApplicable(f"{tool.name} doesn't fit")
-        built = grower.append(built, tool, sources, new_turn=step.id in opens)
+        built = _appended(built, tool, sources, step.id in opens, toolbox, grower)
     assert built is not None
-    if contradicts(built, toolbox):
-        raise NotApplicable("something is used after it was deleted")
     return built
+
+
+def _appended(
+    built: Plan, tool: Tool, sources: dict[str, Output], opens: bool, toolbox: Toolbox, grower: Grower
+) -> Plan:
+    """The plan with the step; which values it shares is chance, but none of a record that is gone."""
+    for _ in range(NUM_TRIES):
+        plan = grower.append(built, tool, sources, new_turn=opens)
+        if not contradicts(plan, toolbox):
+            return plan
+    raise NotApplicable(f"{tool.name} would use something that was deleted")
 
 
 def _fits(built: Plan | None, seed: Plan, step: Step, tool: Tool, grower: Grower) -> bool:

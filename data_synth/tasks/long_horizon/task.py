@@ -1,7 +1,8 @@
 """One attempt at a long dialogue: a seed from a new task, or a diffusion of an earlier seed (section 3.5).
 
-Rows come in groups: a seed row, then ``diffused_per_seed`` rows, each made from a random seed of this group or an
-earlier one. A diffused row computes its seed anew from the settings, so that rows can be made in any order.
+Rows come in groups: a seed row, then ``diffused_per_seed`` rows. A block of groups shares its seeds: each diffused row
+is made from a random one of its own or an earlier group of the block, which it computes anew from the settings if this
+process hasn't yet. So rows can be made in any order and anywhere, and a worker makes a block's seeds once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from data_synth.tasks.toolbox import Toolbox
 
 GENERATOR = "long_horizon 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
+SEEDS_PER_BLOCK = 4
 STRIDE = 1009
 """Between the positions of two attempts, so that another attempt begins with another tool."""
 
@@ -39,7 +41,8 @@ class LongHorizonTask:
     def __init__(self, settings: LongHorizonRun) -> None:
         self.settings, self.options = settings, settings.long_horizon
         self.toolbox = Toolbox.open(settings)
-        self._seeds: dict[int, Seed] = {}
+        self._block = -1
+        self._grown: dict[tuple[int, int], Seed] = {}
 
     def domain(self, index: int) -> str:
         """``long_horizon/<difficulty>``."""
@@ -55,8 +58,7 @@ class LongHorizonTask:
                 parent = self._seed(self._parent(group, index, stream))
                 seed = self._diffused(parent, index, stream)
             else:
-                seed = self._grown(group, index, attempt)
-                self._seeds.setdefault(group, seed)
+                seed = self._grow(group, attempt)
         except (AnswerError, NotApplicable) as problem:
             reason = "no_plan" if isinstance(problem, NotApplicable) else problem.reason
             return Attempt(_digest(stream), reason, {"detail": str(problem)})
@@ -69,8 +71,17 @@ class LongHorizonTask:
         wrong = broken(row, seed, parent) if parent else None
         return Attempt(fingerprint, wrong, row if wrong is None else {"messages": row["messages"]})
 
-    def _grown(self, group: int, index: int, attempt: int) -> Seed:
-        """A seed from a task of its own, and from that of the same index whenever it is asked for."""
+    def _grow(self, group: int, attempt: int) -> Seed:
+        """A seed from a task of its own; kept while this process is at its block."""
+        if group // SEEDS_PER_BLOCK != self._block:
+            self._block = group // SEEDS_PER_BLOCK
+            self._grown.clear()
+        if (group, attempt) not in self._grown:
+            self._grown[group, attempt] = self._new(group, attempt)
+        return self._grown[group, attempt]
+
+    def _new(self, group: int, attempt: int) -> Seed:
+        index = group * (self.options.diffused_per_seed + 1)
         stream = f"{self.settings.seed}/long_horizon/{index}/{attempt}"
         language, difficulty = self._language(index), self._difficulty(index)
         rng = Random(f"{stream}/plan")
@@ -106,9 +117,9 @@ class LongHorizonTask:
         return grow_seed(toolbox, options, tasks, language, stream)
 
     def _parent(self, group: int, index: int, stream: str) -> int:
-        """The group of a random seed of the same difficulty."""
-        turns = len(self.options.difficulties)
-        same = [earlier for earlier in range(group + 1) if earlier % turns == group % turns]
+        """The group of a random seed of the same difficulty and block."""
+        turns, first = len(self.options.difficulties), group - group % SEEDS_PER_BLOCK
+        same = [earlier for earlier in range(first, group + 1) if earlier % turns == group % turns]
         return Random(f"{stream}/parent").choice(same)
 
     def _seed(self, group: int) -> Seed:
@@ -117,17 +128,12 @@ class LongHorizonTask:
         Raises:
             AnswerError: none does.
         """
-        if group not in self._seeds:
-            index = group * (self.options.diffused_per_seed + 1)
-            for attempt in range(self.settings.max_attempts):
-                try:
-                    self._seeds[group] = self._grown(group, index, attempt)
-                    break
-                except (AnswerError, NotApplicable):
-                    continue
-            else:
-                raise AnswerError("no_seed", str(group))
-        return self._seeds[group]
+        for attempt in range(self.settings.max_attempts):
+            try:
+                return self._grow(group, attempt)
+            except (AnswerError, NotApplicable):
+                continue
+        raise AnswerError("no_seed", str(group))
 
     def _meta(self, seed: Seed, parent: Seed | None, fingerprint: str) -> dict[str, Any]:
         told, task = seed.trajectory, seed.task
@@ -164,7 +170,7 @@ class LongHorizonTask:
         return self.toolbox.languages[index % len(self.toolbox.languages)]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_seeds": {}}
+        return {**self.__dict__, "_grown": {}}
 
 
 def _structure(task: LongTask) -> str:
