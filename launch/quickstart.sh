@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole pipeline in miniature, on two CPU cores: puzzles, training files, a Mixture-of-Experts model trained
-# by Megatron-Core in several processes, exported, served by vLLM, and scored on puzzles it has never seen.
+# The whole pipeline in miniature, on two CPU cores: rows of five planning tasks, training files, a Mixture-of-Experts
+# model trained by Megatron-Core in several processes, exported, served by vLLM, and scored on unseen puzzles.
 #   ./launch/quickstart.sh [RUN]     RUN is the folder it writes (default: runs/quickstart)
 # Finished stages are not run again, an unfinished one goes on where it stopped; a new RUN starts afresh.
 #   QUICKSTART_STEPS, QUICKSTART_ROWS, QUICKSTART_HELDOUT   training steps, calendar rows, calendar puzzles asked
@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source "${MAGIC_VENV:-.venv}/bin/activate"
 export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 
-steps=${QUICKSTART_STEPS:-1000}
+steps=${QUICKSTART_STEPS:-1200}
 rows=${QUICKSTART_ROWS:-24000}
 heldout=${QUICKSTART_HELDOUT:-200}
 processes=2
@@ -47,26 +47,38 @@ stage() {
     'BEGIN { printf "{\"stage\": \"%s\", \"wall_s\": %.1f}\n", name, to - from }' >> "$run/stages.jsonl"
 }
 
+# The four tasks with tools, small: few distractors and steps, a dozen calls at most.
+planning=(task=all weights.scheduling=0 weights.long_horizon=0.25 long_horizon.difficulty=short
+  decomposition.num_distractors=1 decomposition.compose.max_steps=3
+  tool_augmented.num_distractors=1 tool_augmented.compose.max_steps=3
+  "procedural.num_distractors={min: 1, max: 2}" "procedural.num_nodes={qa: {min: 2, max: 4}, tools: {min: 2, max: 3}}")
+
 # Meeting and trip get a sixth of the calendar's rows each: the headline is the calendar.
 synthesise() {
-  local folder=$1 split=$2 seed=$3 calendar=$4 other=$5 subtask number
+  local folder=$1 split=$2 seed=$3 calendar=$4 other=$5 tools=$6 subtask number
   for subtask in calendar meeting trip; do
     number=$other
     [[ $subtask == calendar ]] && number=$calendar
     python -m data_synth task=scheduling difficulty=mini subtask="$subtask" split="$split" seed="$seed" \
       num_samples="$number" num_workers=$processes output_dir="$run/$folder/$subtask" || return
   done
+  python -m data_synth "${planning[@]}" split="$split" seed="$seed" \
+    num_samples="$tools" num_workers=$processes output_dir="$run/$folder/planning"
 }
 
 export_rows() {
-  python -m data_synth.export "input=[$run/synth/calendar/data.jsonl,$run/synth/meeting/data.jsonl,$run/synth/trip/data.jsonl]" \
-    "format=[indexed,parquet]" output_dir="$run/export"
+  local synth=$run/synth heldout=$run/heldout
+  python -m data_synth.export "format=[indexed,parquet]" output_dir="$run/export" vocab_size=4096 num_workers=$processes \
+    "input=[$synth/calendar/data.jsonl,$synth/meeting/data.jsonl,$synth/trip/data.jsonl,$synth/planning/data.jsonl]" &&
+  python -m data_synth.export tokenizer="$run/export/tokenizer" output_dir="$run/export_heldout" \
+    "input=[$heldout/calendar/data.jsonl,$heldout/meeting/data.jsonl,$heldout/trip/data.jsonl,$heldout/planning/data.jsonl]"
 }
 
 train() {
   torchrun --standalone --nproc-per-node $processes -m magic_megatron.sft \
     model=qwen3_moe_tiny parallel.ep=$processes data.path="$run/export/train" data.pad_multiple=4 output_dir="$run/sft" \
-    train.num_steps="$steps" train.global_batch_size=8 train.micro_batch_size=4 \
+    data.validation_path="$run/export_heldout/train" train.validation_interval="$steps" data.sequence_length=4096 \
+    train.num_steps="$steps" train.global_batch_size=2 train.micro_batch_size=1 \
     train.save_interval=200 train.keep_checkpoints=100 train.routing_interval=25 \
     optim.lr=3e-3 optim.warmup_steps=$((steps / 20)) moe.aux_loss_coeff=1e-2 moe.z_loss_coeff=1e-3
 }
@@ -96,8 +108,8 @@ report() {
   python -m evaluation.report runs="$run" output="$run/report.html"
 }
 
-stage synth synthesise synth train 1 "$rows" $((rows / 6))
-stage heldout synthesise heldout test 2 "$heldout" $((heldout / 4))
+stage synth synthesise synth train 1 "$rows" $((rows / 6)) $((rows / 20))
+stage heldout synthesise heldout test 2 "$heldout" $((heldout / 4)) $((heldout / 2))
 stage export export_rows
 stage sft train
 stage convert_before convert 0 hf_before

@@ -35,12 +35,20 @@ def test_every_stage_ran_once_and_is_timed(run):
 
 def test_the_summary_tells_what_was_done(run):
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["synth"]["num_rows"] == 800
+    assert summary["synth"]["num_rows"] == 830
     assert summary["sft"]["loss_last"] < summary["sft"]["loss_first"]
     assert summary["sft"].keys() >= {"max_vio_last", "num_tokens", "wall_s"}
     assert summary["eval"].keys() >= {"accuracy_before", "accuracy_after", "num_samples", "wall_s"}
     assert summary["eval"]["num_samples"] == 8
     assert "rl" not in summary
+
+
+def test_five_tasks_are_trained_on_and_held_out(run):
+    summary = json.loads((run / "sft/data_summary.json").read_text())
+    tasks = {"decomposition", "tool_augmented", "scheduling", "procedural", "long_horizon"}
+    assert {name.split("/")[0] for name in summary["domains"]} == tasks
+    (validation,) = [json.loads(line) for line in (run / "sft/validation.jsonl").open()]
+    assert len({name.split("/")[0] for name in validation["domains"]}) >= 4
 
 
 def test_training_changed_what_the_served_model_says(run):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data_synth.tasks.decomposition.settings import DecompositionSettings
+from data_synth.tasks.long_horizon.settings import LongHorizonSettings
 from data_synth.tasks.procedural.settings import ProceduralSettings
 from data_synth.tasks.scheduling.settings import SchedulingSettings
 from data_synth.tasks.tool_augmented.settings import ToolAugmentedSettings
@@ -28,6 +29,7 @@ class Weights:
     tool_augmented: float
     scheduling: float
     procedural: float
+    long_horizon: float
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class MixtureRun(SchedulingSettings):
     decomposition: DecompositionSettings
     tool_augmented: ToolAugmentedSettings
     procedural: ProceduralSettings
+    long_horizon: LongHorizonSettings
 
     def check(self) -> None:
         """Raise InputError for what no run can do."""
