@@ -61,6 +61,7 @@ def _split(run: str) -> Iterator[str]:
     return map("".join, pairwise(run))
 
 
+@lru_cache(maxsize=200_000)
 def feature_hash(feature: str) -> int:
     """64 bits, the same in every process."""
     digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=NUM_BITS // 8).digest()

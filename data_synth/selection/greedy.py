@@ -10,11 +10,13 @@ How far a score can grow at one step:
 - ``published``. Value and key are one, so inserting t at rank p of m + 1 raises Σ t/r by
   t/p − Σ_{r ≥ p} t_r·(1/r − 1/(r+1)) ≤ t/(m+1), since t_r ≥ t there and the differences add up to 1/p − 1/(m+1).
   With t ≤ (ρ_x + ρ_j)·reach_x no distance is needed.
-- ``paper``. A dense point may stand near the front: by at most value/rank, with the rank among the points selected when
-  the candidate was last scored, read from a few quantiles of its distances.
+- ``paper``. A dense point may raise it by its value/rank, less what those behind it lose. Of each candidate some
+  quantiles of its distances are kept, and the losses behind them, as they were when it was last scored. The rank is at
+  least the quantile's before the new point; and who stood at rank r then, and is s ranks further back by now, loses at
+  least (r/(r+s))² of what he would have lost.
 
-Both hold for every α ≥ 0 with 1/r^α for 1/r. Arithmetic is float32; scores that agree to ``NEAR`` are compared in
-float64, and where they agree to ``TIE`` the lower index wins, in whatever order a device adds.
+Both hold for every α ≥ 0 with 1/r^α for 1/r and (r/(r+s))^(1+α). Arithmetic is float32; scores that agree to ``NEAR``
+are compared in float64, and where they agree to ``TIE`` the lower index wins, in whatever order a device adds.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ from data_synth.selection.scores import Scorer
 
 NEAR, TIE = 2e-5, 1e-9
 """Shares of the best score: beyond float32's error at any budget, and beyond float64's."""
-ROUNDING = 1e-6
-"""Of a distance in float32."""
+ROUNDING, LOSS_ERROR = 1e-6, 1e-4
+"""Of a distance and of a difference of sums in float32."""
 NUM_CONTENDERS, MOST_LOOKED_AT = 512, 128
 CHUNK_BYTES = 1 << 26
-QUANTILE_RATIO = 1.2
+QUANTILE_RATIO = 1.1
 """Between the ranks at which distances are kept for ``paper``'s bound."""
 
 
@@ -91,7 +93,9 @@ class _Pool:
         self.fresh = torch.zeros(size, dtype=torch.bool, device=device)
         self.outside = torch.ones(size, dtype=torch.bool, device=device)
         self.quantile_ranks = _quantile_ranks(scorer.most_ranks if scorer.mode == "paper" else 0).to(device)
-        self.quantiles = torch.full((size, len(self.quantile_ranks) - 1), torch.inf, device=device)
+        self.quantiles = torch.full((size, len(self.quantile_ranks) - 2), torch.inf, device=device)
+        self.losses = torch.zeros((size, len(self.quantile_ranks) - 1), device=device)
+        self.scored_at = torch.zeros(size, device=device)
 
     @property
     def num_left(self) -> int:
@@ -107,7 +111,7 @@ class _Pool:
                 break
             asked = min(
                 2 * asked, self.num_left
-            )  # each time more at once: these too are likely to be asked for
+            )  # each time more, since these too are likely to be asked for
             likely = torch.topk(self.bounds, asked, sorted=False).indices
             self._score(likely[~self.fresh[likely]])
         self.outside.fill_(True)
@@ -138,8 +142,13 @@ class _Pool:
             self.bounds += (weights + weights[index]) * density.reach * scorer.rank_weights[size]
             return
         distances = (1 - scorer.points @ scorer.points[index]).clamp_(min=0)
-        places = torch.searchsorted(self.quantiles, distances[:, None] - ROUNDING)[:, 0]
-        self.bounds += distances * weights[index] * scorer.rank_weights[self.quantile_ranks[places]]
+        around = torch.stack([distances - ROUNDING, distances + ROUNDING], dim=1)
+        places = torch.searchsorted(self.quantiles, around)
+        ranks = self.quantile_ranks[places]
+        behind = self.quantile_ranks[places[:, 1] + 1] + 1.0
+        lost = self.losses.gather(1, places[:, 1:])[:, 0]
+        lost *= (behind / (behind + size - self.scored_at)) ** (1 + scorer.alpha)
+        self.bounds += distances * weights[index] * scorer.rank_weights[ranks[:, 0]] - lost
 
     def _score(self, rows: Tensor) -> None:
         """From scratch, a chunk at a time."""
@@ -150,17 +159,27 @@ class _Pool:
             keys, values = self.scorer.sorted_rows(some, self.places)
             self.bounds[some] = values @ self.scorer.rank_weights[:size]
             if self.scorer.mode == "paper":
-                known = self.quantile_ranks[1:][self.quantile_ranks[1:] <= size]
-                self.quantiles[some, : len(known)] = keys[:, known - 1]
+                self._keep_quantiles(some, keys, values)
         self.fresh[rows] = True
+
+    def _keep_quantiles(self, rows: Tensor, keys: Tensor, values: Tensor) -> None:
+        """The keys at some ranks, and what a shift by one would cost all behind each of these ranks."""
+        size, weights = len(self.selected), self.scorer.rank_weights
+        known = self.quantile_ranks[1:-1][self.quantile_ranks[1:-1] <= size]
+        self.quantiles[rows, : len(known)] = keys[:, known - 1]
+        losses = values * (weights[:size] - weights[1 : size + 1])
+        until = losses.cumsum(dim=1)
+        behind = (until[:, -1:] - until[:, known - 1]).clamp_(min=0)
+        self.losses[rows, : len(known)] = behind * (1 - LOSS_ERROR)
+        self.scored_at[rows] = size
 
 
 def _quantile_ranks(most: int) -> Tensor:
-    """0, and ranks from 1 to ``most`` in a geometric row."""
+    """0, ranks from 1 to ``most`` in a geometric row, and one beyond."""
     ranks = [0]
     while (rank := max(ranks[-1] + 1, int(ranks[-1] * QUANTILE_RATIO))) <= most:
         ranks.append(rank)
-    return torch.tensor(ranks)
+    return torch.tensor([*ranks, most + 1])
 
 
 class _Contenders:

@@ -91,6 +91,6 @@ def check_splits(paths: Sequence[str], batch_rows: int, key: str = "check") -> l
     if leaks := find_leaks(files):
         said = "; ".join(map(str, leaks))
         raise InputError(
-            f"{key}=[{','.join(paths)}]: {said}; make each with its own split=, of one seed's shares"
+            f"{key}=[{','.join(paths)}]: {said}; make them with split=train, split=validation and split=test"
         )
     return files
