@@ -195,6 +195,10 @@ class Plan:
             return "the turns' steps aren't the plan's"
         if sorted(slot for turn in self.turns for slot in turn.slots) != sorted(self.slots()):
             return "the turns' slots aren't the plan's"
+        place = {number: at for at, turn in enumerate(self.turns) for number in turn.steps}
+        for edge in self.edges():
+            if place[edge.source] > place[edge.target]:
+                return f"step {edge.target} depends on a later turn's step {edge.source}"
         values: dict[str, Any] = {}
         for step in self.steps:
             for argument in step.arguments.values():

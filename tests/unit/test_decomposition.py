@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from decomposition_rows import accepted, rows_of, settings_of, toolbox
@@ -71,7 +72,7 @@ def test_a_masked_value_is_asked_for_then_told():
     count = 0
     for row in rows_of(NUM_ROWS):
         turns = row["gold"]["turns"]
-        for before, after in zip(turns, turns[1:], strict=False):
+        for before, after in pairwise(turns):
             if before["asks"]:
                 assert after["kind"] == "answer"
                 assert set(after["says"]) == set(before["asks"])
@@ -262,6 +263,38 @@ class Saboteur:
 
     def complete(self, request):
         return self.answer if request.role == self.role else self.honest.complete(request)
+
+
+class Witness:
+    """The scripted model, remembering what it was asked."""
+
+    name = "witness"
+
+    def __init__(self):
+        self.requests, self.honest = [], ScriptedModel(0)
+
+    def complete(self, request):
+        self.requests.append(request)
+        return self.honest.complete(request)
+
+
+def test_prompts_tell_a_model_what_the_grammars_know():
+    task = DecompositionTask(settings_of())
+    task.toolbox.model = witness = Witness()
+    for index in range(24):
+        witness.requests.clear()
+        row = accepted(task, index)
+        prompts = {request.role: request.messages[1]["content"] for request in witness.requests}
+        assert set(prompts) >= {"query", "reply", "judge_decomposition"}
+        turn, query = row["gold"]["turns"][-1], queries_of(row)[-1]
+        assert query in prompts["reply"] and query in prompts["judge_decomposition"]
+        if turn["plan"]:
+            assert query in prompts["steps"] and all(text in prompts["reply"] for text in turn["plan"])
+        for step in turn["steps"]:
+            for value in step["arguments"].values():
+                assert json.dumps(value, ensure_ascii=False) in prompts["steps"]
+        for saying in turn["says"].values():
+            assert json.dumps(saying["value"], ensure_ascii=False) in prompts["query"]
 
 
 @pytest.mark.parametrize(

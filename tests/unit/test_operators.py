@@ -1,5 +1,6 @@
 """The six operators on plans of the whole catalogue: what each promises, and when it refuses."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -49,7 +50,7 @@ def chains(rng: Random, count: int):
         plan = isolated(TOOLS[rng.choice(NAMES)])
         for _ in range(rng.randint(1, 3)):
             last = plan.steps[-1]
-            near = [name for name in GRAPHS.dependency.successors(last.tool)]
+            near = list(GRAPHS.dependency.successors(last.tool))
             if not near:
                 break
             name = rng.choice(near)
@@ -362,7 +363,7 @@ def test_operators_compose_in_any_order_that_they_admit():
             for step in plan.steps:
                 for condition in step.when:
                     assert all(condition in plan.step(n).when for n in descendants_by_data(plan, step.id))
-        seen.update(zip(applied, applied[1:], strict=False))
+        seen.update(pairwise(applied))
     assert len(seen) >= 30  # of 36 ordered pairs
 
 

@@ -64,13 +64,9 @@ def put_into_words(
             "history": tuple(worded),
         }
         ask_of = toolbox.model, language, f"{stream}/{number}", shared
-        query = write_query(*ask_of)
-        round_ = dataclasses.replace(round_, query=query)
-        texts = write_steps(*ask_of)
-        round_ = dataclasses.replace(round_, texts=tuple(texts))
-        shared["round"] = round_
-        reply = write_reply(*ask_of)
-        worded.append(dataclasses.replace(round_, reply=reply))
+        shared["round"] = round_ = dataclasses.replace(round_, query=write_query(*ask_of))
+        shared["round"] = round_ = dataclasses.replace(round_, texts=tuple(write_steps(*ask_of)))
+        worded.append(dataclasses.replace(round_, reply=write_reply(*ask_of)))
     return tuple(worded)
 
 

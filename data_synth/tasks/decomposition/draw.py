@@ -86,7 +86,7 @@ class _Drawer:
         """Several turns: Mask and Split."""
         plan = self._atom(self.anchor)
         for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
-            plan = self._extended(plan, ("add", "group", "group", "concatenate"))
+            plan = self._extended(plan, ("add", "group", "group", "concatenate", "concatenate"))
         if self.rng.random() < 0.15:
             with contextlib.suppress(NotApplicable):
                 plan = self._tried(lambda: self._transformed(plan))

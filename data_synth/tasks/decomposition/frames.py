@@ -50,7 +50,7 @@ OPENINGS = {
         "Could you please {}?",
         "Can you {}?",
         "Would you {}?",
-        "Would you mind helping me out: {}.",
+        "I'd be glad of some help: {}.",
         "I need you to {}.",
         "I'd like you to {}.",
         "I want you to {}.",

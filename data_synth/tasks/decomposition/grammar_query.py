@@ -42,7 +42,9 @@ IMPERATIVE_HEADS = (
     "那接着",
     "则",
 )
-IRREGULAR = re.compile(r"^[不别我]|，请|，.*?(?:想|吧$)|^\S{0,12}(?:不要了|不用了|不需要了|不做了)")
+IRREGULAR = re.compile(
+    r"^[不别我]|^\S{1,6}[A-Z]{2,4}-\d|，请|，.*?(?:想|吧$)|^\S{0,12}(?:不要了|不用了|不需要了|不做了)"
+)
 """Chinese requests that tell before they ask."""
 
 
@@ -204,6 +206,8 @@ class _Writer:
         ended = re.fullmatch(r"(.*?)([.?。？]|吗？)", text, re.DOTALL)
         assert ended is not None, text
         body, end = ended[1], ended[2]
+        if end.endswith(("?", "？")) and connective[0] in ";；":
+            connective = "." + connective[1:]  # a question ends before what is decided by its answer
         if connective[0] in ".。":
             start = connective[1:].lstrip()
             addition = start.replace("{}", self._fitting(start, clause))

@@ -31,6 +31,9 @@ def result_noun(step: StepView, argument: ArgumentView, source: Tool, language: 
         return text
     if is_identifier(argument.schema, argument.name):
         return re.sub("^那", "第一", text) if language == "zh" else re.sub("^that ", "the first ", text)
+    if parts[-1] == "0":
+        called = label(source, parts[-2], language)
+        return f"{called}中的第一个" if language == "zh" else f"the first of the {called}"
     item = list_item(source, parts[: parts.index("0")], language)
     called = thing(source, parts[-1], language)
     return f"第一个{item}的{called}" if language == "zh" else f"the {called} of the first {item}"

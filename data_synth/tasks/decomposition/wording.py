@@ -203,6 +203,8 @@ def insert(text: str, name: str, words: str, step: StepView) -> str:
         words = _named(words, before, step.tool, name, "zh" if CHINESE.search(text) else "en")
     elif argument.origin != "said" and before.endswith("“"):
         before, after = before.removesuffix("“"), after.removeprefix("”")
+    if re.match(r"(?:the|that) ", words):
+        before = re.sub(r"\b(?:the|an?|my) $", "", before)
     last = words.rsplit(" ", 1)[-1]
     if " " in words and re.match(rf" {re.escape(last)}\b", after):
         after = after[1 + len(last) :]
