@@ -58,6 +58,9 @@ _VERBS: dict[str, Action] = {
         "compute",
     ),
 }
+_FILLERS = frozenset(
+    {"get", "for", "by", "of", "to", "the", "a", "in", "from", "random", "fetch", "show", "retrieve"}
+)
 _IDENTIFIER = re.compile(r"(^|_)(id|ids|uuid|guid|uid|isbn|sku|slug|symbol|ticker|number|code|reference)$")
 
 
@@ -129,7 +132,7 @@ def identifier_in(schema: Mapping[str, Any]) -> str | None:
 def _inferred(tool: Tool) -> Effect:
     named = words(tool.name)
     action: Action = next((_VERBS[word] for word in named[:2] if word in _VERBS), "get")
-    noun = next((word for word in named if word not in _VERBS and word != "get"), tool.name)
+    noun = next((word for word in named if word not in _VERBS and word not in _FILLERS), tool.name)
     parameter = next(
         (name for name in tool.required if is_identifier(name, tool.properties.get(name, {}))), None
     )

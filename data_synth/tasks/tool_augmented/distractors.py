@@ -42,6 +42,11 @@ class Distractors:
         self.tools, self.kind, self.embed = tools, kind, embed
         self._nearest: dict[str, list[str]] = {}
 
+    def prepare(self) -> None:
+        """Embed the collection now rather than at the first row."""
+        if self.kind == "embedding":
+            _ = self._embeddings
+
     def choose(self, golden: Iterable[str], number: int, rng: Random) -> list[Tool]:
         """``number`` tools, or all that qualify, none of which can serve a golden step."""
         used = list(dict.fromkeys(golden))

@@ -62,6 +62,8 @@ def _result(result: Result, words: Words) -> str:
     if not told:
         return words.say(GROUP, "plain", goal=goal)
     action = effect.action if effect.action in words.phrases[GROUP] else "get"
+    if not tool.hints and action in ("get", "create"):
+        action = "compute"  # what it is about is a guess from its name
     verb = tool.name.split("_")[0].lower()
     deleted = words.phrases["deleted"].get(verb, words.phrases["deleted"]["delete"])
     pairs = words.pairs(tool, told)

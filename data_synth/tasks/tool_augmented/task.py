@@ -25,6 +25,7 @@ from data_synth.tasks.tool_augmented.gold import gold_of
 from data_synth.tasks.tool_augmented.settings import ToolAugmentedRun
 from data_synth.tasks.tool_augmented.steer import Course
 from data_synth.tasks.tool_augmented.system_prompts import REPLY_TOOL, system_prompt
+from data_synth.tasks.tool_augmented.verify import verify_row
 from data_synth.tasks.toolbox import Toolbox
 
 GENERATOR = "tool_augmented 1"
@@ -39,6 +40,8 @@ class ToolAugmentedTask:
     def __init__(self, settings: ToolAugmentedRun) -> None:
         self.settings = settings
         self.toolbox = Toolbox.open(settings)
+        if settings.tool_augmented.distractors == "embedding":
+            self.distractors.prepare()  # once, before workers are forked
 
     @cached_property
     def distractors(self) -> Distractors:
@@ -125,10 +128,13 @@ class ToolAugmentedTask:
         }
 
     def _filter(self, row: dict[str, Any], stream: str, language: str) -> None:
-        """Raise AnswerError for a row whose thoughts stray, or that the judge calls unsound."""
+        """Raise AnswerError for a row whose thoughts stray, that can't be replayed, or that the judge calls unsound."""
         messages, turns, tools = row["messages"], row["gold"]["turns"], row["tools"]
         if problem := stray_tool(messages, turns, tools):
             raise AnswerError("inconsistent_reasoning", problem)
+        sound, problem = verify_row(row)
+        if not sound:
+            raise AnswerError("unverified", problem)
         if self.settings.filters.judge:
             audit(self.toolbox.model, language, request_seed(stream, "judge"), messages, turns, tools)
 

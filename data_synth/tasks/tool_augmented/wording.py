@@ -104,7 +104,9 @@ class Words:
             " " in value or (self.language == "zh" and len(value) > 9 and not value.isascii())
         ):
             said = f"“{said}”"
-        return f"{called}{said}" if self.language == "zh" else f"{called} {said}"
+        if self.language == "zh":
+            return f"{called}为{said}" if called.isascii() else f"{called}{said}"
+        return f"{called} {said}"
 
     def value(self, tool: Tool, name: str, value: Any) -> str:
         """A value; enumerations in words."""
@@ -155,6 +157,8 @@ class Words:
 def entity_name(tool: Tool, effect: Effect, language: str) -> str:
     """What the tool's records are called."""
     field = effect.field or effect.parameter
+    if not tool.hints and effect.place is not None:
+        return list_item(tool, [part for part in effect.place if part != "*"], language)
     if language == "zh" and field and label(tool, field, "zh") != field.replace("_", " "):
         return label(tool, field, "zh").removesuffix("编号")
     if field and tool.hints and language == "en":
