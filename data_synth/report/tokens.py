@@ -12,8 +12,6 @@ from data_synth.writers.masking import IGNORED, ChatEncoder, Document
 from data_synth.writers.rows import Row
 
 REPORT = "train_report.html"
-ROWS_PER_DOMAIN = 3
-"""The first rows of each."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Shown:
 
 
 def write_token_report(folder: Path, rows: Iterable[Row], encoder: ChatEncoder) -> None:
-    """Write the page into ``folder``.
+    """Write the page into ``folder``; of a row's documents it has the first and the last.
 
     Args:
         rows: in the order of the page.
@@ -34,7 +32,8 @@ def write_token_report(folder: Path, rows: Iterable[Row], encoder: ChatEncoder) 
     domains = dict[str, list[Shown]]()
     for row in rows:
         documents = encoder.encode([row])[0]
-        for number, document in enumerate(documents, 1):
+        for number in sorted({1, len(documents)}):
+            document = documents[number - 1]
             part = f" · document {number} of {len(documents)}" if len(documents) > 1 else ""
             domains.setdefault(row.domain, []).append(_shown(row.id + part, document))
     (folder / REPORT).write_text(render("tokens.html.j2", domains=dict(sorted(domains.items()))), "utf-8")
