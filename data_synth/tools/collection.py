@@ -23,8 +23,9 @@ def load_tools(settings: ToolsSettings) -> dict[str, Tool]:
     """The tools that the run makes plans of, by name, in their file's order.
 
     Raises:
-        InputError: ``tools.path`` isn't a readable ``tools.jsonl``.
+        InputError: ``tools.path`` isn't a readable ``tools.jsonl``, or a key of ``tools.graph`` is impossible.
     """
+    settings.graph.check("tools.graph.")
     if settings.path is None:
         from data_synth.tools.catalogue import load_catalogue
 

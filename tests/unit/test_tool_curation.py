@@ -1,5 +1,6 @@
 """Curation: what a schema becomes, names, duplicates, reasons, inputs; collections read back, and their split."""
 
+import dataclasses
 import json
 import math
 import string
@@ -308,6 +309,12 @@ def test_load_tools_reads_a_file_or_the_catalogue(tmp_path):
     assert load_tools(ToolsSettings(None, None, None, GraphSettings.default())) == load_catalogue()
     with pytest.raises(InputError, match=r"tools\.path=.*No such file"):
         load_tools(ToolsSettings(tmp_path / "none", None, None, GraphSettings.default()))
+
+
+def test_impossible_keys_of_the_graphs_are_refused():
+    values = dataclasses.replace(GraphSettings.default(), min_shared=0.0)
+    with pytest.raises(InputError, match=r"tools\.graph\.min_shared=0\.0: must be above 0"):
+        load_tools(ToolsSettings(None, None, None, values))
 
 
 def test_every_tool_is_in_one_split_whatever_else_there_is():
