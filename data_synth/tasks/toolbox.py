@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
 from random import Random
+from threading import RLock
 from typing import Any
 
 from data_synth.config import Settings
 from data_synth.llm.model import Model
 from data_synth.tasks.base import Split
 from data_synth.tools.collection import load_tools, tool_split, tools_of_split
+from data_synth.tools.embedding import open_embedder
 from data_synth.tools.graphs import ToolGraphs, build_graphs
 from data_synth.tools.tool import Tool
 from recipes.command import InputError
@@ -19,8 +21,8 @@ from recipes.command import InputError
 class Toolbox:
     """Tools, graphs and model of a run.
 
-    Each is built at its first use, once in a process, so a toolbox costs nothing to pickle, and a forked worker
-    has what its parent built before. Everything but the model is read-only.
+    Pickled it is its settings alone: another process builds the rest at its first use, once for all tasks; a forked
+    worker has what its parent built. Everything but the model is read-only.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -28,12 +30,14 @@ class Toolbox:
 
     @classmethod
     def open(cls, settings: Settings) -> Toolbox:
-        """A toolbox of the run's split.
+        """A toolbox of the run's split, tools and graphs built, so that forked workers share them.
 
         Raises:
-            InputError: the split has fewer than two tools.
+            InputError: no tools can be read, or the split has fewer than two.
         """
-        return cls(settings)
+        toolbox = cls(settings)
+        _ = toolbox.graphs
+        return toolbox
 
     @cached_property
     def tools(self) -> dict[str, Tool]:
@@ -48,14 +52,16 @@ class Toolbox:
     @cached_property
     def graphs(self) -> ToolGraphs:
         """Dependency and sharing between the run's tools."""
-        return _graphs(self.settings)
+        return _graphs(self.settings, self.tools)
 
     @cached_property
     def model(self) -> Model:
         """The model of ``llm=…``."""
         from data_synth.llm import open_model
 
-        return open_model(self.settings.llm, self.settings.seed)
+        with _BUILDING:
+            opened = self.__dict__.get("model")
+            return opened if opened is not None else open_model(self.settings.llm, self.settings.seed)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -90,27 +96,34 @@ class Toolbox:
 
 
 def _tools(settings: Settings) -> dict[str, Tool]:
-    return _shared(settings)["tools"]
+    tools: dict[str, Tool] = _shared(settings)["tools"]
+    return tools
 
 
-def _graphs(settings: Settings) -> ToolGraphs:
+def _graphs(settings: Settings, tools: Mapping[str, Tool]) -> ToolGraphs:
     shared = _shared(settings)
     if "graphs" not in shared:
-        shared["graphs"] = build_graphs(shared["tools"])
-    return shared["graphs"]
+        choice = settings.tools
+        embed = open_embedder(choice.embedding, choice.embedding_cache, "tools.embedding")
+        shared["graphs"] = build_graphs(tools, embed, choice.graph)
+    graphs: ToolGraphs = shared["graphs"]
+    return graphs
 
 
 _SHARED: dict[str, dict[str, Any]] = {}
+_BUILDING = RLock()
+"""Rows of an endpoint are made in many threads, and the first of them all need the same."""
 
 
 def _shared(settings: Settings) -> dict[str, Any]:
     """What several toolboxes of one process have in common, by the settings that decide it."""
     key = repr((settings.tools, settings.split, settings.test_share, settings.validation_share))
-    if key not in _SHARED:
-        everything = load_tools(settings.tools)
-        shares = (settings.test_share, settings.validation_share)
-        _SHARED[key] = {"tools": tools_of_split(everything, settings.split, *shares)}
-    return _SHARED[key]
+    with _BUILDING:
+        if key not in _SHARED:
+            everything = load_tools(settings.tools)
+            shares = (settings.test_share, settings.validation_share)
+            _SHARED[key] = {"tools": tools_of_split(everything, settings.split, *shares)}
+        return _SHARED[key]
 
 
 @cache
