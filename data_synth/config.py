@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,10 @@ from data_synth.tools.settings import ToolsSettings
 from recipes.command import InputError
 
 MACHINE_KEYS = frozenset(
-    {"output_dir", "num_workers", "engine", "ray_address", *(f"llm.{key}" for key in MACHINE_LLM_KEYS)}
+    {
+        *("output_dir", "num_workers", "engine", "ray_address", "tools.embedding_cache"),
+        *(f"llm.{key}" for key in MACHINE_LLM_KEYS),
+    }
 )
 """Keys that say where and how fast, and leave every byte of the output as it is."""
 
@@ -61,6 +65,9 @@ class Settings:
         flat: dict[str, Any] = {}
         for key, value in dataclasses.asdict(self).items():
             _flatten(key, value, flat)
+        if self.tools.path is not None and self.tools.path.is_file():
+            with self.tools.path.open("rb") as file:
+                flat["tools.sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
         return {key: value for key, value in flat.items() if key not in MACHINE_KEYS}
 
 

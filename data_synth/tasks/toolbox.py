@@ -101,13 +101,14 @@ def _tools(settings: Settings) -> dict[str, Tool]:
 
 
 def _graphs(settings: Settings, tools: Mapping[str, Tool]) -> ToolGraphs:
-    shared = _shared(settings)
-    if "graphs" not in shared:
-        choice = settings.tools
-        embed = open_embedder(choice.embedding, choice.embedding_cache, "tools.embedding")
-        shared["graphs"] = build_graphs(tools, embed, choice.graph)
-    graphs: ToolGraphs = shared["graphs"]
-    return graphs
+    with _BUILDING:
+        shared = _shared(settings)
+        if "graphs" not in shared:
+            choice = settings.tools
+            embed = open_embedder(choice.embedding, choice.embedding_cache, "tools.embedding")
+            shared["graphs"] = build_graphs(tools, embed, choice.graph)
+        graphs: ToolGraphs = shared["graphs"]
+        return graphs
 
 
 _SHARED: dict[str, dict[str, Any]] = {}
