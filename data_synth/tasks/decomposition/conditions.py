@@ -53,7 +53,10 @@ def _condition(step: Step, path: Path, schema: Mapping[str, Any], rng: Random) -
     if "enum" in schema:
         return Condition(step.id, path, "==", rng.choice(list(schema["enum"])))
     for _ in range(NUM_DRAWS):
-        value = sample_value(schema, rng, name=str(path[-1]))
+        try:
+            value = sample_value(schema, rng, name=str(path[-1]))
+        except ValueError as error:
+            raise NotApplicable(str(error)) from None
         condition = Condition(step.id, path, rng.choice(ORDERS), value)
         if outcomes(schema, condition) == {True, False}:
             return condition

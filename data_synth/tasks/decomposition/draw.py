@@ -63,8 +63,17 @@ class _Drawer:
         return plan
 
     def dependency(self) -> Plan:
-        """Chains: serial atoms and Concatenate, at times beside something else."""
-        plan = self._serial_atom(self.anchor)
+        """Chains: serial atoms and Concatenate, at times beside something else.
+
+        A tool that nothing depends on and that depends on nothing leaves its turn to another.
+        """
+        try:
+            plan = self._serial_atom(self.anchor)
+        except NotApplicable:
+            edges = list(self.graphs.dependency.edges)
+            if not edges:
+                raise
+            plan = self._serial_atom(self.tools[self.rng.choice(edges)[0]])
         num_atoms = self.rng.randint(1, self.settings.max_atoms)
         for number in range(1, num_atoms):
             aside = number == num_atoms - 1 and self.rng.random() < 0.25

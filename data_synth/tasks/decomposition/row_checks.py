@@ -17,7 +17,8 @@ IF_WORDS = re.compile(
 STEP_IF = re.compile(
     r"(?:if|should|provided|otherwise|unless|in case|when)\b|如果|若|要是|假如|否则|当|在", re.I
 )
-QUESTION = re.compile(r"[?？]")
+QUESTION = re.compile(r"？|\?(?=[\"”’')]?(?:\s|$))")
+"""A question mark at the end of a word; links have them inside."""
 NUM_WORDS = 3
 """In common with another tool, before a step is said to speak of that one."""
 COMMON = frozenset(
@@ -154,19 +155,19 @@ def _query_faults(query: str, turn: Mapping[str, Any], language: str) -> Iterato
 def _says(text: str, value: Any, spoken: Sequence[str], language: str) -> bool:
     apart = text.replace("，", "， ")  # a number after a comma isn't part of the one before it
     found = mentions(text, value, language) or mentions(apart, value, language)
-    return found or any(word in text for word in spoken)
+    return found or any(word in text for word in (*spoken, *([value] if isinstance(value, str) else ())))
 
 
 def _told(reply: str) -> str:
     """A reply without its questions, which may list the choices of an enumeration."""
-    sentences = re.split(r"(?<=[.!?。！？：:])\s*", reply)
+    sentences = re.split(r"(?<=[.!?:])\s+|(?<=[。！？：])", reply)
     return " ".join(part for part in sentences if not QUESTION.search(part))
 
 
 def _leaks(text: str, kept: Mapping[str, Any], said: Iterable[Mapping[str, Any]], language: str) -> bool:
     """Whether a text tells a value that is kept back, not by telling another that happens to hold it."""
     value = kept["value"]
-    if value is None or isinstance(value, bool):
+    if value in (None, "", [], {}) or isinstance(value, bool):
         return False
     if isinstance(value, int | float):  # "one more thing" tells no number
         return bool(re.search(rf"(?<![\d.,:/-]){re.escape(str(value))}(?![\d:/-]|[.,]\d)", text)) and not any(
@@ -204,7 +205,8 @@ def _another_tool(text: str, name: str, tools: Sequence[Mapping[str, Any]]) -> s
 
 def words_in_common(text: str, tool: Mapping[str, Any]) -> int:
     """How many words a text has in common with a tool's name and description; pairs of characters in Chinese."""
-    about = f"{re.sub(r'[_.-]+', ' ', tool['name'])} {tool['description']}"
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_.-]+", " ", tool["name"])
+    about = f"{name} {tool['description']}"
     return len(_features(text) & _features(about))
 
 

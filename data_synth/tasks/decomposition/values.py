@@ -108,7 +108,10 @@ def draw_values(variables: Mapping[str, Any], rng: Random) -> dict[str, Any]:
     for slots in by_step.values():
         tool = tools[variables["slots"][next(iter(slots.values()))]["tool"]]
         for _ in range(NUM_DRAWS):
-            drawn = sample_arguments(tool, slots, rng, variables["language"])
+            try:
+                drawn = sample_arguments(tool, slots, rng, variables["language"])
+            except ValueError as error:
+                raise AnswerError("no_value", f"{tool.name}: {error}") from None
             texts = [value for name, value in drawn.items() if "enum" not in tool.properties[name]]
             if not any(isinstance(value, str) and value in values.values() for value in texts):
                 break

@@ -102,7 +102,7 @@ def fragment(tool: Tool, name: str, language: str) -> str:
 
 def label(tool: Tool, name: str, language: str) -> str:
     """What a parameter, or a field of the answer, is called."""
-    return str(tool.hints.get("label", {}).get(name, {}).get(language) or name.replace("_", " "))
+    return str(tool.hints.get("label", {}).get(name, {}).get(language) or in_words(name))
 
 
 def words_of(tool: Tool, name: str, language: str) -> Mapping[str, str]:
@@ -135,14 +135,33 @@ def thing(tool: Tool, name: str, language: str) -> str:
     return text.removesuffix("编号") if language == "zh" else text.removesuffix(" id")
 
 
+def in_words(name: str) -> str:
+    """An identifier as words: ``getUserMedia_2`` is "get user media 2"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_.\-]+", " ", name).strip().lower()
+
+
+VERBS = frozenset(
+    (
+        *("add", "analyze", "book", "calculate", "cancel", "change", "check", "close", "compare", "compute"),
+        *("convert", "count", "create", "delete", "detect", "display", "download", "estimate", "evaluate"),
+        *("extract", "fetch", "find", "generate", "get", "identify", "list", "locate", "lookup", "make"),
+        *("order", "play", "predict", "query", "read", "recommend", "remove", "reserve", "retrieve"),
+        *("schedule", "search", "send", "set", "show", "solve", "start", "stop", "track", "translate"),
+        *("turn", "update", "upload", "validate", "verify", "view"),
+    )
+)
+"""A tool's name that begins with one of these is a request as it stands."""
+
+
 def _generic(tool: Tool, language: str) -> str:
     """For tools without phrases: their name as words, and the required parameters by name."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[_.\-]+", " ", tool.name).strip().lower()
+    name = in_words(tool.name)
     if language == "zh":
         parts = "，".join(f"{label(tool, p, language)}为{{{p}}}" for p in tool.required)
         return f"使用{tool.name}" + (f"，{parts}" if parts else "")
     parts = spoken([f"{label(tool, p, language)} {{{p}}}" for p in tool.required]) if tool.required else ""
-    return f"run “{name}”" + (f" with {parts}" if parts else "")
+    doing = name if name.split(" ", 1)[0] in VERBS else f"run “{name}”"
+    return doing + (f" with {parts}" if parts else "")
 
 
 def sentence(text: str) -> str:
