@@ -9,10 +9,11 @@ from typing import Any
 
 from data_synth.operators.mask import mask
 from data_synth.operators.merge import NotApplicable
-from data_synth.operators.plan import Argument, Given, Output, Plan, Step
+from data_synth.operators.plan import Given, Output, Plan, Step
 from data_synth.operators.schema import is_valid, parameter_schema
 from data_synth.simulator.effects import effect_of, entity_of, is_identifier
 from data_synth.simulator.values import sample_value
+from data_synth.tasks.decomposition.sense import contradiction
 from data_synth.tasks.long_horizon.environment import Kind
 from data_synth.tasks.long_horizon.settings import Level, LongHorizonSettings
 from data_synth.tasks.procedural.grow import Grower
@@ -20,7 +21,7 @@ from data_synth.tasks.toolbox import Toolbox
 from data_synth.tools.tool import KIND
 
 TRIES_PER_STEP = 6
-COUPLED_SHARE = 0.75
+COUPLED_SHARE = 0.85
 """Of the requests after the first, those that begin with an earlier request's answer, where a tool takes one."""
 LOOK_BACK = 0.25
 """Of the steps within a request, those that may begin with an earlier request's answer."""
@@ -67,11 +68,12 @@ class LongTask:
         """Steps of each request."""
         return [len(turn.steps) for turn in self.plan.turns]
 
-    def couplings(self) -> list[tuple[int, int]]:
-        """For each edge between requests, the requests' numbers."""
-        place = {step: number for number, turn in enumerate(self.plan.turns) for step in turn.steps}
-        pairs = ((place[edge.source], place[edge.target]) for edge in self.plan.edges())
-        return [pair for pair in pairs if pair[0] != pair[1]]
+
+def couplings(plan: Plan) -> list[tuple[int, int]]:
+    """For each edge between requests, the requests' numbers."""
+    place = {step: number for number, turn in enumerate(plan.turns) for step in turn.steps}
+    pairs = ((place[edge.source], place[edge.target]) for edge in plan.edges())
+    return [pair for pair in pairs if pair[0] != pair[1]]
 
 
 def draw_requests(
@@ -93,32 +95,16 @@ def draw_requests(
             here = [plan.step(number) for number in sorted(plan.turns[-1].steps)]
             if len(here) >= size:
                 break
-            about = plan.steps if rng.random() < LOOK_BACK else here
-            extended = grower.extended(plan, about)
-            plan = plan if contradicts(extended, toolbox) else extended
+            back = rng.random() < LOOK_BACK
+            extended = grower.following(plan, plan.steps) if back else grower.extended(plan, here)
+            plan = plan if contradiction(extended, toolbox.tools, toolbox.graphs) else extended
+    if len(couplings(plan)) < len(plan.turns) // 2:
+        raise NotApplicable(f"{len(plan.turns)} requests with {len(couplings(plan))} links between them")
     if len(plan.turns) < level.num_requests.min or len(plan.steps) < max(level.min_tools, level.min_calls):
         raise NotApplicable(
             f"{len(plan.turns)} requests of {len(plan.steps)} steps are fewer than the level asks"
         )
     return plan
-
-
-def contradicts(plan: Plan, toolbox: Toolbox) -> bool:
-    """Whether a step names a record that an earlier step has deleted."""
-    gone: list[Any] = []
-    for step in plan.steps:
-        effect = effect_of(toolbox.tools[step.tool])
-        named = [_origin(argument) for argument in step.arguments.values()]
-        if any(origin in gone for origin in named):
-            return True
-        if effect.action == "delete" and effect.parameter and effect.parameter in step.arguments:
-            gone.append(_origin(step.arguments[effect.parameter]))
-    return False
-
-
-def _origin(argument: Argument) -> Any:
-    """Where a value comes from."""
-    return (argument.step, argument.path) if isinstance(argument, Output) else argument.slot
 
 
 def _opened(grower: Grower, toolbox: Toolbox, plan: Plan, rng: Random) -> Plan:
@@ -127,10 +113,10 @@ def _opened(grower: Grower, toolbox: Toolbox, plan: Plan, rng: Random) -> Plan:
         if rng.random() < COUPLED_SHARE:
             turns = plan.turns[:-1] if len(plan.turns) > 1 and rng.random() < FAR_SHARE else plan.turns
             about = [plan.step(number) for turn in turns for number in sorted(turn.steps)]
-            extended = grower.extended(plan, about, new_turn=True)
+            extended = grower.following(plan, about, new_turn=True)
         else:
             extended = grower.beside(plan, rng.sample(list(toolbox.tools), 20), new_turn=True)
-        if extended is not plan and not contradicts(extended, toolbox):
+        if extended is not plan and not contradiction(extended, toolbox.tools, toolbox.graphs):
             return extended
     return plan
 

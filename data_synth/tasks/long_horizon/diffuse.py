@@ -6,7 +6,8 @@ from random import Random
 
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Output, Plan, Step
-from data_synth.tasks.long_horizon.construct import LongTask, contradicts
+from data_synth.tasks.decomposition.sense import contradiction
+from data_synth.tasks.long_horizon.construct import LongTask
 from data_synth.tasks.procedural.grow import Grower
 from data_synth.tasks.toolbox import Toolbox
 from data_synth.tools.tool import Tool
@@ -87,7 +88,7 @@ def _appended(
     """The plan with the step; which values it shares is chance, but none of a record that is gone."""
     for _ in range(NUM_TRIES):
         plan = grower.append(built, tool, sources, new_turn=opens)
-        if not contradicts(plan, toolbox):
+        if not contradiction(plan, toolbox.tools, toolbox.graphs):
             return plan
     raise NotApplicable(f"{tool.name} would use something that was deleted")
 

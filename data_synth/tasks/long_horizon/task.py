@@ -17,7 +17,13 @@ from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Plan
 from data_synth.tasks.base import Attempt
 from data_synth.tasks.decomposition.compose import give_values, request_seed
-from data_synth.tasks.long_horizon.construct import LongTask, draw_masks, draw_requests, draw_troubles
+from data_synth.tasks.long_horizon.construct import (
+    LongTask,
+    couplings,
+    draw_masks,
+    draw_requests,
+    draw_troubles,
+)
 from data_synth.tasks.long_horizon.diffuse import diffuse_requests, extra_tools
 from data_synth.tasks.long_horizon.postprocess import broken
 from data_synth.tasks.long_horizon.row import build_row
@@ -156,7 +162,7 @@ class LongHorizonTask:
             "num_calls": len(told.calls),
             "num_turns": sum(message["role"] == "user" for message in told.messages),
             "num_failures": sum(turn["failed"] for turn in told.turns),
-            "num_couplings": len(task.couplings()),
+            "num_couplings": len(couplings(task.plan)),
             "tools": list(dict.fromkeys(call["name"] for call in told.calls)),
             "distractors": len(task.candidates) - len({call["name"] for call in told.calls}),
         }

@@ -15,10 +15,10 @@ from data_synth.operators.atoms import check_link, isolated
 from data_synth.operators.group import shared_slots
 from data_synth.operators.merge import NotApplicable, side_by_side, without_unused_slots
 from data_synth.operators.plan import Argument, Operator, Output, Plan, Step, Turn
-from data_synth.operators.schema import is_plain
-from data_synth.tasks.decomposition.wording import is_identifier
+from data_synth.operators.schema import is_plain, kind_of, parameter_schema
+from data_synth.tasks.decomposition.sense import contradiction, link_weight
 from data_synth.tasks.toolbox import Toolbox
-from data_synth.tools.tool import KIND, Tool
+from data_synth.tools.tool import Tool
 
 FOLLOW_SHARE = 0.8
 """Of the steps after the first, those that need an earlier answer, where the graph has one."""
@@ -26,24 +26,8 @@ JOIN_SHARE = 0.6
 """Of the further parameters that an earlier answer could give, those that it does."""
 SHARE_SLOT = 0.7
 """Of the user's values that an earlier step already takes, those said once."""
-WEIGHTS = {"id": 1.0, "same_domain": 0.3, "portable": 0.2, "date": 0.05}
-"""How often a link is followed, by what it passes on: ids of things rather than values that happen to fit."""
-PORTABLE = frozenset(
-    (
-        "city",
-        "address",
-        "country",
-        "person_name",
-        "email",
-        "phone",
-        "company",
-        "ticker",
-        "language",
-        "dish",
-        "",
-    )
-)
-"""Kinds of values other than ids that are worth passing to a tool of another domain; "" where a tool names none."""
+ABROAD = {"url": 0.0, "time": 0.0, "date": 0.2, "person_name": 0.2}
+"""What a link to a tool of another domain is worth by what it passes on, against 1: drivers seldom apply for visas."""
 TRIES_PER_STEP = 4
 
 
@@ -51,16 +35,19 @@ def grow_plan(toolbox: Toolbox, anchor: Tool, size: int, optional_share: float, 
     """A plan of one turn from ``anchor`` on, of ``size`` steps where the graph has as many; its values are None.
 
     Raises:
-        NotApplicable: it doesn't get beyond the first step.
+        NotApplicable: it doesn't get beyond the first step, or hardly any step needs another.
     """
     grower = Grower(toolbox, optional_share, rng)
     plan = grower.first(anchor)
     for _ in range(size * TRIES_PER_STEP):
         if len(plan.steps) == size:
             break
-        plan = grower.extended(plan, plan.steps)
+        extended = grower.extended(plan, plan.steps)
+        plan = plan if contradiction(extended, toolbox.tools, toolbox.graphs) else extended
     if len(plan.steps) < 2:
         raise NotApplicable(f"nothing goes with {anchor.name}")
+    if len(plan.edges()) < len(plan.steps) // 3:
+        raise NotApplicable(f"{len(plan.steps)} steps with {len(plan.edges())} edges are no workflow")
     if wrong := plan.check(toolbox.tools):
         raise AssertionError(wrong)
     return plan
@@ -85,12 +72,20 @@ class Grower:
         """The plan with one more step that has to do with one of ``about``, or as it is where this draw has none."""
         step = self.rng.choice(about)
         if self.rng.random() < FOLLOW_SHARE:
-            near = self._unused(plan, self.graphs.dependency.successors(step.tool))
-            near = [name for name in near if self._best(step.tool, name)]
-            if near:
-                tool = self.tools[self.rng.choices(near, [self._best(step.tool, name) for name in near])[0]]
-                return self.append(plan, tool, self.sources(plan, step, tool), new_turn)
+            extended = self.following(plan, [step], new_turn)
+            if extended is not plan:
+                return extended
         return self.beside(plan, self.graphs.sharing.neighbors(step.tool), new_turn)
+
+    def following(self, plan: Plan, about: Sequence[Step], new_turn: bool = False) -> Plan:
+        """The plan with a step that needs the answer of one of ``about``, or as it is where none has a use."""
+        for step in self.rng.sample(about, len(about)):
+            near = self._unused(plan, self.graphs.dependency.successors(step.tool))
+            weights = [self._best(step.tool, name) for name in near]
+            if any(weights):
+                tool = self.tools[self.rng.choices(near, weights)[0]]
+                return self.append(plan, tool, self.sources(plan, step, tool), new_turn)
+        return plan
 
     def beside(self, plan: Plan, names: Iterable[str], new_turn: bool = False) -> Plan:
         """The plan with one of the named tools that needs no earlier answer, or as it is where there is none."""
@@ -164,20 +159,14 @@ class Grower:
         return max(self._weight(source, target, link) for link in links)
 
     def _weight(self, source: str, target: str, link: Mapping[str, Any]) -> float:
-        """How much a link is worth following; 0 for one that makes no sense to a user."""
+        """How much a link is worth following; 0 for one that makes no sense to a user, or has no words."""
         if isinstance(link["path"][-1], int):
             return 0.0
-        schema = self.tools[target].properties.get(link["parameter"], {})
-        kind = schema.get(KIND, "")
-        if is_identifier(schema, link["parameter"]):
-            weight = WEIGHTS["id"]
-        elif self.tools[source].domain == self.tools[target].domain:
-            weight = WEIGHTS["same_domain"]
-        elif kind in PORTABLE:
-            weight = WEIGHTS["portable"]
-        else:
-            weight = WEIGHTS["date"] if kind == "date" else 0.0
-        return float(link["score"]) * weight
+        giver, taker, name = self.tools[source], self.tools[target], link["parameter"]
+        weight = link_weight(giver, taker, name, self.graphs)
+        if giver.domain == taker.domain:
+            return weight
+        return weight * ABROAD.get(str(kind_of(parameter_schema(taker, name))), 1.0)
 
     def fed(self, plan: Plan, name: str) -> bool:
         """Whether a step of the plan could give the tool what the user is said to give."""
