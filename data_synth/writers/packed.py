@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,9 @@ class PackedWriter:
         """Take the documents of ``batch``; write what fills the window."""
         tokens = np.frombuffer(batch.documents["text"], dtype=np.int32)
         labels = np.frombuffer(batch.documents["label"], dtype=np.int32)
-        ends = np.cumsum(batch.lengths)[:-1]
-        for ids, learned in zip(np.split(tokens, ends), np.split(labels, ends), strict=True):
-            sequence = self._sequence(ids, learned)
+        bounds = np.cumsum([0, *batch.lengths])
+        for start, end in pairwise(bounds.tolist()):
+            sequence = self._sequence(tokens[start:end], labels[start:end])
             self._num_documents += 1
             self._shortest = min(self._shortest or sequence.num_inputs, sequence.num_inputs)
             if sequence.num_inputs > self._settings.size:

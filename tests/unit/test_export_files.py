@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-from export_rows import assistant, example_rows, export, row, scheduling_row, user, write_rows
+from export_rows import assistant, dialogue_row, example_rows, export, row, scheduling_row, user, write_rows
 
 from data_synth.__main__ import main as generate
 from data_synth.export import main
 from magic_megatron.data.pair import open_pair
 from recipes.command import InputError, compose
 
+FORMATS = "format=[indexed,packed,parquet,messages]"
 GOOD = json.dumps(scheduling_row(0), ensure_ascii=False)
 
 
@@ -92,11 +93,11 @@ def test_bad_values_are_refused_before_anything_is_written(tmp_path, override, m
 
 
 def test_any_number_of_workers_writes_the_same_bytes(tmp_path):
-    rows = [*example_rows(40), row(1, [user("<|im_end|>"), assistant("no")])]
-    one = export(tmp_path / "one", rows, "format=[indexed,parquet]")
+    rows = [*example_rows(40), *map(dialogue_row, range(20)), row(1, [user("<|im_end|>"), assistant("no")])]
+    one = export(tmp_path / "one", rows, FORMATS)
     tokenizer, batches = f"tokenizer={one}/tokenizer", "batch_rows=7"
-    three = export(tmp_path / "three", rows, "format=[indexed,parquet]", tokenizer, "num_workers=3", batches)
-    alone = export(tmp_path / "alone", rows, "format=[indexed,parquet]", tokenizer, "num_workers=1", batches)
+    three = export(tmp_path / "three", rows, FORMATS, tokenizer, "num_workers=3", batches)
+    alone = export(tmp_path / "alone", rows, FORMATS, tokenizer, "num_workers=1", batches)
     for path in sorted(
         path for path in alone.rglob("*") if path.is_file() and path.name != "train_manifest.json"
     ):
