@@ -41,7 +41,7 @@ def kind_of(schema: Mapping[str, Any]) -> str | None:
 
 def same_space(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether one value can serve both parameters: one type, one format, one enumeration, one kind."""
-    keys = ("type", "format", "enum", "pattern", KIND)
+    keys = ("type", "format", "enum", "pattern", "items", KIND)
     return all(a.get(key) == b.get(key) for key in keys)
 
 

@@ -107,6 +107,23 @@ def test_rows_don_t_depend_on_the_process_or_the_order():
         assert json.dumps(accepted(fresh, index)) == json.dumps(rows_of(NUM_ROWS)[index])
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_tools_without_phrases_make_sound_rows_too(tmp_path, language):
+    """What importers give: no phrases, no kinds."""
+    path = tmp_path / "tools.jsonl"
+    with path.open("w") as lines:
+        for tool in list(toolbox("split=all").tools.values())[::3]:
+            record = tool.to_record() | {
+                "parameters": tool.to_openai()["function"]["parameters"],
+                "hints": {},
+            }
+            lines.write(json.dumps(record) + "\n")
+    task = DecompositionTask(settings_of(f"tools.path={path}", f"language={language}"))
+    for index in range(60):
+        row = accepted(task, index)
+        assert verify_row(row) == (True, "ok"), row["id"]
+
+
 def test_languages_take_turns():
     rows = rows_of(16, "language=both")
     assert Counter(row["meta"]["language"] for row in rows) == {"en": 8, "zh": 8}
