@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -37,7 +38,7 @@ class Call:
     Attributes:
         key: text of tool and arguments.
         record: the record that the call is about; None where there is none.
-        rng: of everything that belongs to no record.
+        stream: names the random numbers.
         draft: what the model wrote; None without a model.
     """
 
@@ -46,9 +47,14 @@ class Call:
     arguments: Mapping[str, Any]
     key: str
     record: Record | None
-    rng: Random
+    stream: str
     steering: Steering
     draft: Any = None
+
+    @cached_property
+    def rng(self) -> Random:
+        """Seeded at its first use: most of what is known needs none."""
+        return Random(self.stream)
 
 
 class AnswerWriter:
@@ -264,9 +270,8 @@ class AnswerWriter:
             matching.append(record)
         found = []
         for number, record in enumerate(matching[:length]):
-            rng = Random(f"{self.seed}/{call.key}/{number}")
             part = _part(draft, number)
-            found.append(self._fields(items, place, (*path, number), part, rng, record, top=True))
+            found.append(self._fields(items, place, (*path, number), part, call.rng, record, top=True))
         return found
 
     def _newcomer(self, items: Mapping[str, Any], number: int, path: Path, draft: Any) -> Record | None:
@@ -276,13 +281,12 @@ class AnswerWriter:
         if field is None:
             return Record(dict(hidden))
         schema, entity = items["properties"][field], call.effect.entity
-        rng = Random(f"{self.seed}/{call.key}/{number}/id")
         wanted = self.filters.equal.get(field) if number == 0 else None
         identity = _part(_part(draft, number), field) if wanted is None else wanted
         for _ in range(NUM_TRIES):
             if identity is None or not conforms(identity, schema):
-                identity = sample_value(schema, rng, self.language, field)
-            identity = call.steering.meet((*path, number, field), identity, schema, rng)
+                identity = sample_value(schema, call.rng, self.language, field)
+            identity = call.steering.meet((*path, number, field), identity, schema, call.rng)
             if not self.store.known(entity, identity) and not self.store.is_deleted(entity, identity):
                 record = self.store.record(entity, identity)
                 record.values.update({field: identity, **hidden})

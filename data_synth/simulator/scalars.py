@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -152,6 +153,7 @@ def _of_kind(kind: str, rng: Random, language: str) -> str:
     return f"{prefix_of(kind)}-{rng.randrange(10_000, 100_000)}"
 
 
+@cache
 def prefix_of(kind: str) -> str:
     """Letters that ids of a kind begin with: ``HTL`` for ``hotel_id``, ``HTB`` for ``hotel_booking_id``."""
     words = [word for word in kind.removesuffix("_id").upper().split("_") if word] or ["ID"]

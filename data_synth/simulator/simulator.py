@@ -147,7 +147,7 @@ class Simulator:
         if draft is None and self.model is not None:
             draft = self._draft(tool, given, key, record)
         writer = AnswerWriter(store, self.seed, self.language)
-        call = Call(tool, effect, given, key, record, Random(f"{self.seed}/{key}"), steering, draft)
+        call = Call(tool, effect, given, key, record, f"{self.seed}/{key}", steering, draft)
         answer = writer.write(call)
         if steering:
             steering.check(answer)

@@ -58,6 +58,15 @@ def test_both_branches_are_taken():
     assert min(taken[True], taken[False]) >= 8
 
 
+def test_nothing_that_changes_the_world_is_done_twice():
+    for row in shared_rows():
+        effects = {tool["name"]: tool["hints"]["effect"]["action"] for tool in row["gold"]["simulator"]["tools"]}
+        steps = Counter(step for turn in row["gold"]["turns"] for step in turn["step_ids"])
+        for step, times in steps.items():
+            action = effects[row["gold"]["plan"]["steps"][step - 1]["tool"]]
+            assert times == 1 or action in ("get", "list", "search", "compute")
+
+
 def test_calls_have_no_nulls_and_thoughts_differ():
     thoughts = []
     for row in shared_rows():

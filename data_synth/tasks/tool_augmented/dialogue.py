@@ -11,6 +11,7 @@ from typing import Any
 from data_synth.filters.nulls import prune_nulls
 from data_synth.llm.model import AnswerError
 from data_synth.operators.plan import Plan
+from data_synth.simulator.effects import effect_of
 from data_synth.simulator.simulator import Simulator
 from data_synth.simulator.steering import UnsteerableError
 from data_synth.tasks.decomposition.blueprint import Round, rounds_of
@@ -25,6 +26,8 @@ from data_synth.tasks.toolbox import Toolbox
 
 REPLY = "reply"
 """The special tool that speaks to the user."""
+READING = frozenset({"get", "list", "search", "compute"})
+"""Actions that may be repeated with more arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,20 @@ class Director:
             if round_.kind == "request":
                 wanted |= self.plan.turns[round_.turn].steps
             self.turn, self.replied = Turn(later=bool(self.spoken)), frozenset()
+            self._refuse_repetition(wanted)
             self._speak(round_)
             self.machine = self.machine.request(wanted, round_.slots)
             while self._move(round_) is not Event.TERMINATION:
                 pass
         self.machine = self.machine.leave()
         return self.dialogue
+
+    def _refuse_repetition(self, wanted: set[int]) -> None:
+        """Raise AnswerError where the user's new values would have something done twice that changes the world."""
+        for number in sorted(wanted & self.machine.answers.keys()):
+            name = self.plan.step(number).tool
+            if effect_of(self.toolbox.tools[name]).action not in READING:
+                raise AnswerError("repeated_effect", name)
 
     def _move(self, round_: Round) -> Event:
         """One decision of the agent and what comes of it."""

@@ -22,7 +22,7 @@ POOL = 3
 """Distractors are drawn from this many times as many nearest tools, so that rows differ; ours."""
 SAME_DOMAIN = 0.1
 """Added to the likeness of words, from 0 to 1, of two tools of one domain; ours."""
-_SAME_JOB = ({"search", "list"},)
+_FINDING = frozenset({"search", "list"})
 _NUM_SHARED = 0.8
 """Tools without hints that share this much of their words count as able to replace each other."""
 
@@ -117,7 +117,7 @@ def can_serve(golden: Tool, other: Tool) -> bool:
     mine, yours = effect_of(golden), effect_of(other)
     if (mine.inferred or yours.inferred) and _alike(golden, other):
         return True
-    same_job = mine.action == yours.action or {mine.action, yours.action} <= _SAME_JOB[0]
+    same_job = mine.action == yours.action or {mine.action, yours.action} <= _FINDING
     if not same_job or mine.entity != yours.entity:
         return False
     takes, needs = _kinds(golden.properties), _kinds({n: other.properties[n] for n in other.required})

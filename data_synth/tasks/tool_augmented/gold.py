@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from data_synth.operators.plan import Output, Plan
@@ -26,11 +26,6 @@ def gold_of(dialogue: Dialogue, plan: Plan, simulator: Simulator, language: str)
             "tools": [_world(simulator.tools[name]) for name in used],
         },
     }
-
-
-def simulator_of(record: Mapping[str, Any]) -> tuple[dict[str, Tool], list[Mapping[str, Any]]]:
-    """The tools and wishes of ``gold.simulator``."""
-    return {tool["name"]: Tool(**tool) for tool in record["tools"]}, list(record["wishes"])
 
 
 def _turn(move: Move, plan: Plan, language: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _ruled_out(facts: Situation, words: Words) -> list[str]:
     failed = [verdict for verdict in facts.verdicts if not verdict.holds]
     if not facts.skipped or not failed:
         return []
-    goal = words.joined(list(dict.fromkeys(words.purpose(tool) for tool in facts.skipped)))
+    goal = words.joined(list(dict.fromkeys(words.told(tool) for tool in facts.skipped)))
     return [
         words.say(
             GROUP, "ruled_out", goal=goal, observed=words.observed(failed[0]), source=failed[0].tool.name

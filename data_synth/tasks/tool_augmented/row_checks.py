@@ -29,8 +29,10 @@ class Call:
     """A call with what stands around it.
 
     Attributes:
+        step: of the plan.
+        turn: which of the assistant's messages makes it.
+        answer: the observation.
         heard: everything that the user has said before.
-        asked: whether the agent has asked a question since the step's turn began.
     """
 
     step: int

@@ -29,8 +29,10 @@ from data_synth.tasks.decomposition.wording import (
 from data_synth.tasks.tool_augmented.situation import Verdict
 from data_synth.tools.tool import Tool
 
-NUM_DETAILS = 4
+NUM_DETAILS = 6
 """Fields of an answer that a summary names."""
+NUM_SAID = 4
+"""A call with more arguments than this is spoken of by the required ones."""
 NUM_ITEMS = 3
 """Entries of a list that a summary names."""
 
@@ -70,7 +72,7 @@ class Words:
         text = step_phrase(tool, language)
         named = set(PLACEHOLDER.findall(text))
         for name, value in arguments.items():
-            if name not in named and not isinstance(value, bool) and len(arguments) <= NUM_DETAILS:
+            if name not in named and not isinstance(value, bool) and len(arguments) <= NUM_SAID:
                 part = fragment(tool, name, language)
                 text += f"，{part}" if language == "zh" else f" {part}"
         values = {name: self._named(tool, name, value, text) for name, value in arguments.items()}
@@ -92,6 +94,15 @@ class Words:
             " ."
         )
         return lowered(first) if tool.hints and self.language == "en" else first
+
+    def told(self, tool: Tool) -> str:
+        """The purpose as it is told to the user: ``list your bookings``."""
+        text = self.purpose(tool)
+        if self.language == "zh":
+            return text.replace("用户", "您")
+        return re.sub(r"\bthe user has\b", "you have", text.replace("the user's", "your")).replace(
+            "the user", "you"
+        )
 
     def pairs(self, tool: Tool, values: Mapping[str, Any]) -> str:
         """``departure city Paris and date 2026-03-01``."""
