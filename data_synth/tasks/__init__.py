@@ -49,8 +49,16 @@ TASKS = {
         accepted="with one solution",
         advice="loosen difficulty.{subtask}.*",
     ),
-    "procedural": Entry(ProceduralRun, ProceduralTask),
-    "long_horizon": Entry(LongHorizonRun, LongHorizonTask),
+    "procedural": Entry(
+        ProceduralRun,
+        ProceduralTask,
+        advice="lower procedural.num_nodes.{subtask}.*, or add to procedural.sources",
+    ),
+    "long_horizon": Entry(
+        LongHorizonRun,
+        LongHorizonTask,
+        advice="lower long_horizon.levels.{subtask}.*, or give more tools with tools.path",
+    ),
 }
 """By name; ``all`` joins them."""
 

@@ -154,6 +154,47 @@ def test_a_sequence_gets_its_edges_from_references():
     assert edges == {"edges": [[1, 2], [1, 3], [2, 3]]}
 
 
+class Contrary:
+    """A model that answers the same to everything."""
+
+    name = "contrary"
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def complete(self, request: object) -> str:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ('{"edges": [[1, 2]]}', None),
+        ('{"edges": [[1, 2], [2, 1]]}', "cyclic"),
+        ('{"edges": [[2, 1]]}', "order_deviates"),
+        ('{"edges": [[1, 7]]}', "edge_without_node"),
+        ('{"edges": [[1]]}', "answer_not_in_schema"),
+        ("first this, then that", "answer_not_json"),
+    ],
+)
+def test_what_a_model_says_of_the_edges_is_checked(tmp_path, answer, reason):
+    path = tmp_path / "lumos.jsonl"
+    path.write_text(json.dumps(planned("Find a.", "Find b.")), "utf-8")
+    task = make_task(f"procedural.sources=[{path}]", "split=all")
+    task.toolbox.__dict__["model"] = Contrary(answer)
+    assert task.attempt(0, 0).reason == reason
+
+
+def test_an_action_that_nobody_offers_is_missed(tmp_path):
+    row = iterative()
+    row["messages"][-1]["content"] = "R5 = Subtract(R2, R4)"
+    path = tmp_path / "lumos.jsonl"
+    path.write_text(json.dumps(row), "utf-8")
+    assert (
+        make_task(f"procedural.sources=[{path}]", "split=all").attempt(0, 0).reason == "missing_gold_action"
+    )
+
+
 @pytest.mark.parametrize("text", ['{"other": 1}', "{", "[1, 2]", ""])
 def test_a_file_without_rows_is_named(tmp_path, text):
     path = tmp_path / "rows.json"
