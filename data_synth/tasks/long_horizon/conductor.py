@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 from data_synth.filters.nulls import prune_nulls
 from data_synth.llm.model import AnswerError
@@ -31,14 +31,11 @@ from data_synth.tasks.long_horizon.roles import (
     write_farewell,
     write_response,
 )
+from data_synth.tasks.long_horizon.trajectory import REPLY, Trajectory
 from data_synth.tasks.tool_augmented.machine import Decision, Event, Machine
 from data_synth.tasks.tool_augmented.roles import write_clarification, write_summary, write_thought
 from data_synth.tasks.tool_augmented.situation import GoldCall, Result, Situation, Turn, situation
 from data_synth.tasks.toolbox import Toolbox
-
-REPLY = "reply"
-"""The special tool that speaks to the user."""
-Termination = Literal["requests_met", "tools_used", "step_limit"]
 
 MESSAGES = {
     "unavailable": "service temporarily unavailable, please try again",
@@ -58,32 +55,6 @@ class Limits:
     max_calls: int
     max_retries: int
     tool_share: float
-
-
-@dataclass(slots=True)
-class Trajectory:
-    """What was said and done.
-
-    Attributes:
-        turns: one entry per assistant message: the call, the plan's step, whether it failed.
-        met: requests that were fulfilled, of ``num_requests``.
-    """
-
-    messages: list[dict[str, str]] = field(default_factory=list)
-    turns: list[dict[str, Any]] = field(default_factory=list)
-    num_requests: int = 0
-    met: int = 0
-    termination: Termination = "requests_met"
-
-    @property
-    def calls(self) -> list[dict[str, Any]]:
-        """Calls of tools other than ``reply``."""
-        return [turn["call"] for turn in self.turns if turn["call"]["name"] != REPLY]
-
-    @property
-    def successful(self) -> bool:
-        """The paper's label: all requirements are met."""
-        return self.met == self.num_requests
 
 
 class Conductor:

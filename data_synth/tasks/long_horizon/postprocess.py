@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from data_synth.tasks.long_horizon.conductor import REPLY
 from data_synth.tasks.long_horizon.seeds import Seed, well_formed
+from data_synth.tasks.long_horizon.trajectory import REPLY
 from data_synth.tasks.tool_augmented.consistency import names
 
 type Rule = Callable[[Mapping[str, Any], Seed, Seed], bool]

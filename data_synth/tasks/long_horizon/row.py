@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 from data_synth.operators.plan import Output
-from data_synth.tasks.long_horizon.conductor import REPLY
 from data_synth.tasks.long_horizon.seeds import Seed
+from data_synth.tasks.long_horizon.trajectory import REPLY
 from data_synth.tasks.long_horizon.wording import reply_tool, system_prompt
 from data_synth.tasks.toolbox import Toolbox, public_tools
 from data_synth.tools.tool import Tool

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from data_synth.llm.model import AnswerError
 from data_synth.operators.merge import NotApplicable
 from data_synth.tasks.decomposition.compose import request_seed
-from data_synth.tasks.long_horizon.conductor import REPLY, Conductor, Limits, Trajectory
+from data_synth.tasks.long_horizon.conductor import Conductor, Limits
 from data_synth.tasks.long_horizon.construct import LongTask
 from data_synth.tasks.long_horizon.environment import Environment
 from data_synth.tasks.long_horizon.roles import Setup, write_setup
 from data_synth.tasks.long_horizon.settings import Level, LongHorizonSettings
+from data_synth.tasks.long_horizon.trajectory import REPLY, Trajectory
 from data_synth.tasks.toolbox import Toolbox
 
 Label = Literal["successful", "unsuccessful"]

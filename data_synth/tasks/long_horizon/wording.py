@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from data_synth.tasks.long_horizon.conductor import REPLY
 from data_synth.tasks.long_horizon.roles import Setup
+from data_synth.tasks.long_horizon.trajectory import REPLY
 
 _FORMAT = '<think>…</think><tool_call>{"name": …, "arguments": {…}}</tool_call>'
 _SYSTEM = {
