@@ -27,6 +27,10 @@ from data_synth.tasks.decomposition.wording import (
     words_of,
 )
 
+DETERMINERS = "which|what|any|some|more|no|every|each|new|free"
+"""Before "that …" they make no sense: the value is said again."""
+WISH = re.compile(r"^I(?:'d like| want| need) to ")
+"""English requests that tell instead of asking; they lose it after "could you"."""
 IMPERATIVE_HEADS = (
     "请",
     "你",
@@ -104,7 +108,7 @@ class _Writer:
         joint = "，" if self.language == "zh" else ", and "
         text = joint.join(self._told(step, argument, len(parts) == 1) for step, argument in parts)
         frame = self._pick(frames.ANSWERS)
-        return self._polished(frame.format(text if frame.startswith("{}") else lowered(text)))
+        return self._polished(frame.format(text))
 
     def _told(self, step: StepView, argument: ArgumentView, only: bool) -> str:
         """A value that was asked for."""
@@ -121,9 +125,9 @@ class _Writer:
 
     def _clause(self, step: StepView) -> str:
         template = self.rng.choice(ask_phrases(step.tool, self.language))
-        return phrase(template, step, lambda argument: self._say(step, argument), self.language)
+        return phrase(template, step, lambda argument: self._say(step, argument, template), self.language)
 
-    def _say(self, step: StepView, argument: ArgumentView) -> str | None:
+    def _say(self, step: StepView, argument: ArgumentView, template: str) -> str | None:
         if argument.origin == "masked":
             return None
         if argument.origin == "step":
@@ -131,7 +135,8 @@ class _Writer:
             return result_noun(step, argument, argument.source_tool, self.language)
         again = argument.origin == "known" or argument.slot in self.said
         self.said.add(argument.slot)
-        if again and is_pronominal(argument):
+        determined = re.search(rf"\b(?:{DETERMINERS}) {{{argument.name}}}", template)
+        if again and is_pronominal(argument) and not determined:
             return noun(step.tool, argument.name, self.language)
         return self._value(step, argument)
 
@@ -218,7 +223,7 @@ class _Writer:
         """The clause as it may follow what the frame puts before it."""
         head = frame.split("{}")[0]
         if self.language == "en":
-            return lowered(clause) if head.strip() else sentence(clause)
+            return lowered(WISH.sub("", clause)) if head.strip() else sentence(clause)
         if not head.endswith(IMPERATIVE_HEADS):
             return clause
         return re.sub(r"^(请|帮我|麻烦|我想)", "帮我" if clause.startswith("帮我") else "", clause)
@@ -247,8 +252,13 @@ class _Writer:
         return "" if self.language == "zh" else " "
 
     def _pick(self, options: Mapping[str, Sequence[str]], clause: str = "") -> str:
-        """One of the frames; a Chinese clause that is no plain imperative can't follow "please"."""
+        """One of the frames; a clause that is no plain imperative can't follow "please"."""
         known = options[self.language]
+        if re.match(r"\S+ me\b", clause):
+            known = [frame for frame in known if not frame.startswith("Help me")]
+        if self.language == "en" and re.match(r"I\b", clause) and not WISH.match(clause):
+            apart = [frame for frame in known if frame.split("{}")[0].strip(" .")[-1:] in ("", ":", ",", ";")]
+            known = apart or known
         if self.language == "zh" and IRREGULAR.search(clause):
             known = [frame for frame in known if not frame.split("{}")[0].endswith(IMPERATIVE_HEADS)]
         return self.rng.choice(known)

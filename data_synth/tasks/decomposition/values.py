@@ -11,7 +11,7 @@ from data_synth.llm.scripted import scripted
 from data_synth.operators.group import shared_parameters
 from data_synth.operators.merge import filled
 from data_synth.operators.plan import Output, Plan
-from data_synth.operators.schema import is_valid, parameter_schema, same_space
+from data_synth.operators.schema import is_reusable, is_valid, parameter_schema, same_space
 from data_synth.simulator.values import sample_arguments
 from data_synth.tools.graphs import ToolGraphs
 from data_synth.tools.tool import Tool
@@ -67,7 +67,12 @@ def equal_slots(plan: Plan, tools: Mapping[str, Tool], graphs: ToolGraphs) -> di
                     continue
                 schemas = parameter_schema(tools[a.tool], name), parameter_schema(tools[b.tool], other)
                 free = mine.slot not in twins.values() and yours.slot not in twins
-                if free and mine.slot != yours.slot and same_space(*schemas):
+                if (
+                    free
+                    and mine.slot != yours.slot
+                    and same_space(*schemas)
+                    and is_reusable(name, schemas[0])
+                ):
                     twins[yours.slot] = twins.get(mine.slot, mine.slot)
     return twins
 

@@ -55,8 +55,19 @@ def say_value(value: Any, schema: Mapping[str, Any], words: Mapping[str, str], s
         parts = [say_value(part, items, words, style) for part in value]
         if not any(isinstance(part, Mapping) for part in value):
             return spoken(parts, style.language)
+        joint = "；" if style.language == "zh" else "; "
+        if not items.get("x-say"):
+            return joint.join(say_value(part, items, words, style) for part in value) or _nothing(style)
     say = schema.get("x-say", "") or (schema.get("items") or {}).get("x-say", "")
+    if isinstance(value, Mapping) and not say:
+        inner = schema.get("properties", {})
+        parts = [f"{in_words(str(k))} {say_value(v, inner.get(k, {}), {}, style)}" for k, v in value.items()]
+        return ("，" if style.language == "zh" else ", ").join(parts) or _nothing(style)
     return spoken(value, style.language, words, say)
+
+
+def _nothing(style: Style) -> str:
+    return "空" if style.language == "zh" else "nothing"
 
 
 def _say_date(found: re.Match[str], style: Style) -> str:
@@ -165,7 +176,9 @@ def _generic(tool: Tool, language: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital letter."""
+    """The text with a capital letter, unless it begins with a code or an address."""
+    if re.match(r"[^\s“”]*[\d@/]", text):
+        return text
     return text[:1].upper() + text[1:]
 
 
