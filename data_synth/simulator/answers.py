@@ -268,6 +268,14 @@ class AnswerWriter:
             if record is None:
                 break
             matching.append(record)
+        if len(matching) < schema.get(
+            "minItems", 0
+        ):  # the ids have run out: the schema wants some all the same
+            matching += [
+                one for one in store.records.get(call.effect.entity, {}).values() if one not in matching
+            ]
+            matching += [Record() for _ in range(schema["minItems"] - len(matching))]
+        length = max(length, schema.get("minItems", 0))
         found = []
         for number, record in enumerate(matching[:length]):
             part = _part(draft, number)

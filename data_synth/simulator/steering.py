@@ -96,18 +96,16 @@ class Steering:
                 return candidate
         raise UnsteerableError(f"{path}: no value for {wanted}")
 
+    def is_met(self, answer: Any) -> bool:
+        """Whether ``answer`` is what was wished for."""
+        if any(found(answer, path) is None for path in self.paths):
+            return False
+        return all(c.holds(found(answer, path)) for path, wanted in self.conditions.items() for c in wanted)
+
     def check(self, answer: Any) -> None:
         """Raise UnsteerableError where ``answer`` isn't what was wished for."""
-        for path in self.paths:
-            if found(answer, path) is None:
-                raise UnsteerableError(f"{path}: nothing there")
-        for path, conditions in self.conditions.items():
-            value = found(answer, path)
-            for condition in conditions:
-                if not condition.holds(value):
-                    raise UnsteerableError(
-                        f"{path}: {value!r} isn't {condition.comparison} {condition.value!r}"
-                    )
+        if not self.is_met(answer):
+            raise UnsteerableError(f"{self.paths}, {self.conditions}: not in the answer")
 
 
 def found(answer: Any, path: Sequence[str | int]) -> Any:

@@ -60,6 +60,10 @@ class Store:
     """Searches that have been answered: their records are all in ``records``."""
     drafts: dict[str, Any] = field(default_factory=dict)
     """What the model wrote, by call."""
+    answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    """What was read: call to ``version`` and answer. Nothing in it is ever changed."""
+    version: int = 0
+    """Rises with every call that changes something."""
 
     def copy(self) -> Store:
         """A world of its own."""
@@ -67,7 +71,8 @@ class Store:
             entity: {key: Record(dict(one.values), one.created) for key, one in known.items()}
             for entity, known in self.records.items()
         }
-        return Store(records, set(self.deleted), dict(self.repeats), set(self.listed), {**self.drafts})
+        copied = (set(self.deleted), {**self.repeats}, set(self.listed), {**self.drafts}, {**self.answers})
+        return Store(records, *copied, self.version)
 
     def record(self, entity: str, identity: Any) -> Record:
         """The record, an empty one if it wasn't known."""

@@ -1,6 +1,8 @@
 """The simulator: deterministic, stateful, true to the tools' schemas, steerable to either branch."""
 
 import json
+import os
+from pathlib import Path
 from random import Random
 
 import jsonschema
@@ -16,8 +18,11 @@ from data_synth.simulator.simulator import Simulator
 from data_synth.simulator.steering import UnsteerableError, Wish, found
 from data_synth.simulator.values import sample_arguments
 from data_synth.tools.catalogue import load_catalogue
+from data_synth.tools.curation import Collection, Curation
+from data_synth.tools.normalise import Limits
 from data_synth.tools.tool import Tool
 
+SHARED = Path(os.environ.get("MAGIC_SHARED", Path(__file__).parents[3] / "shared"))
 TOOLS = load_catalogue()
 VALIDATORS = {name: jsonschema.Draft202012Validator(tool.output) for name, tool in TOOLS.items()}
 ACTIONS = {name: effect_of(tool) for name, tool in TOOLS.items()}
@@ -391,6 +396,31 @@ def test_imported_tools_give_one_record_for_one_id():
         assert simulator.call("TeamDetails", {"id": number}).value == first
     for team_found in simulator.call("TeamSearch", {"query": "reds"}).value["teams"]:
         assert simulator.call("TeamDetails", {"id": team_found["id"]}).value["team"] == team_found
+
+
+@pytest.mark.parametrize("collection", ["stabletoolbench", "acebench"])
+def test_imported_collections_are_answered_as_their_schemas_say(collection):
+    folder = SHARED / "data" / collection
+    if not folder.exists():
+        pytest.skip(f"no {collection} in ../shared/data or $MAGIC_SHARED/data")
+    taken = Collection(Limits(8000, 32, 64, describe_outputs=False), None)
+    list(Curation(taken, "auto").read([str(folder)]))
+    assert len(taken.tools) > 500
+    without_arguments = 0
+    for name, tool in taken.tools.items():
+        simulator = Simulator(taken.tools, 1)
+        try:
+            arguments = sample_arguments(tool, tool.required, Random(name))
+        except ValueError:  # a pattern that nothing was found for
+            without_arguments += 1
+            continue
+        first = simulator.call(name, arguments)
+        assert not first.is_error, (name, first.value)
+        assert jsonschema.Draft202012Validator(tool.output).is_valid(first.value), name
+        second = simulator.call(name, arguments)
+        if effect_of(tool).action not in ("create", "delete"):
+            assert second == first, name
+    assert without_arguments < 0.01 * len(taken.tools)
 
 
 LEAVES = st.sampled_from(
