@@ -60,7 +60,9 @@ def test_both_branches_are_taken():
 
 def test_nothing_that_changes_the_world_is_done_twice():
     for row in shared_rows():
-        effects = {tool["name"]: tool["hints"]["effect"]["action"] for tool in row["gold"]["simulator"]["tools"]}
+        effects = {
+            tool["name"]: tool["hints"]["effect"]["action"] for tool in row["gold"]["simulator"]["tools"]
+        }
         steps = Counter(step for turn in row["gold"]["turns"] for step in turn["step_ids"])
         for step, times in steps.items():
             action = effects[row["gold"]["plan"]["steps"][step - 1]["tool"]]
