@@ -20,6 +20,8 @@ NUM_BITS = 64
 MOST_FEATURES = 65_535
 """Of a text; the rest is ignored, since a lane counts no further."""
 BATCH = 4_096
+KEY_MASK = 0xFFFF
+"""The 16 bits of a block."""
 _LANE_BYTES = 2
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff"
 _RUN = re.compile(rf"[{_CHINESE}]+|[^\W{_CHINESE}]+")
@@ -77,12 +79,11 @@ def _lanes(feature: str) -> int:
 
 
 class SimHashIndex:
-    """Finds, among the fingerprints added, one within ``distance`` bits; exact, some 50 bytes a fingerprint.
+    """Finds, among the fingerprints added, one within ``distance`` bits; exact, some 200 bytes a fingerprint.
 
     Fingerprints are cut into four blocks of 16 bits. Where two differ in at most k bits, one of their blocks
     differs in at most k // 4 (the pigeonhole, as in Manku's tables; with k // 4 > 0 neighbouring keys are
-    probed too, as in Norouzi 2012). What that yields is compared by popcount. The latest fingerprints wait
-    unsorted, and are compared one by one, until they are worth a new sort.
+    probed too, as in Norouzi 2012). What stands under these keys is compared by popcount.
 
     Raises:
         ValueError: ``distance`` is not from 0 to 64.
@@ -92,89 +93,52 @@ class SimHashIndex:
     BLOCK_BITS = NUM_BITS // NUM_BLOCKS
     MOST_RADIUS = 1
     """Beyond it there are more keys to probe than a scan of all fingerprints is worth."""
-    FEWEST_WAITING = 1_024
-    SHARE_WAITING = 64
 
     def __init__(self, distance: int) -> None:
         if not 0 <= distance <= NUM_BITS:
             raise ValueError(f"distance={distance}: a number of bits; use 0 to {NUM_BITS}")
         self.distance = distance
-        self._hashes = np.empty(self.FEWEST_WAITING, dtype=np.uint64)
         self._size = 0
-        self._num_sorted = 0
-        self._blocks = list[_Block]()
+        self._positions: dict[int, int] = {}
         radius, last = divmod(distance, self.NUM_BLOCKS)
         radii = [radius if block <= last else radius - 1 for block in range(self.NUM_BLOCKS)]
-        self._flips = (
-            [_flips(self.BLOCK_BITS, radius) for radius in radii] if radius <= self.MOST_RADIUS else []
-        )
+        if radius > self.MOST_RADIUS:
+            radii = []
+        self._blocks: list[tuple[int, list[int], dict[int, list[int]]]] = [
+            (block * self.BLOCK_BITS, _flips(self.BLOCK_BITS, own), {})
+            for block, own in enumerate(radii)
+            if own >= 0
+        ]
 
     def __len__(self) -> int:
         return self._size
 
     def find(self, fingerprint: int) -> int | None:
         """The position (0 for the first added) of the earliest one within ``distance``; None where none is."""
-        if self._flips:
-            early = self._find_sorted(fingerprint)
-            if early is not None:
-                return early
-        start = self._num_sorted
-        near = self._near(self._hashes[start : self._size], fingerprint)
-        return start + int(near[0]) if len(near) else None
+        distance, near = self.distance, list[int]()
+        if not self._blocks:
+            found = (
+                p for other, p in self._positions.items() if (other ^ fingerprint).bit_count() <= distance
+            )
+            return next(found, None)
+        for shift, flips, buckets in self._blocks:
+            key = fingerprint >> shift & KEY_MASK
+            for flip in flips:
+                for other in buckets.get(key ^ flip, ()):
+                    if (other ^ fingerprint).bit_count() <= distance:
+                        near.append(self._positions[other])
+        return min(near, default=None)
 
     def add(self, fingerprint: int) -> int:
         """Add ``fingerprint``, whatever is near it; its position."""
-        if self._size == len(self._hashes):
-            self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
-        self._hashes[self._size] = fingerprint
+        if fingerprint not in self._positions:
+            self._positions[fingerprint] = self._size
+            for shift, _, buckets in self._blocks:
+                buckets.setdefault(fingerprint >> shift & KEY_MASK, []).append(fingerprint)
         self._size += 1
-        waiting = self._size - self._num_sorted
-        if self._flips and waiting > max(self.FEWEST_WAITING, self._num_sorted // self.SHARE_WAITING):
-            self._sort()
         return self._size - 1
-
-    def _near(self, hashes: NDArray[np.uint64], fingerprint: int) -> NDArray[np.intp]:
-        return np.flatnonzero(np.bitwise_count(hashes ^ np.uint64(fingerprint)) <= self.distance)
-
-    def _find_sorted(self, fingerprint: int) -> int | None:
-        earliest: int | None = None
-        for number, (block, flips) in enumerate(zip(self._blocks, self._flips, strict=False)):
-            key = fingerprint >> number * self.BLOCK_BITS & (1 << self.BLOCK_BITS) - 1
-            slices = [block.bounds(key ^ flip) for flip in flips]
-            hashes = [block.hashes[bounds] for bounds in slices]
-            near = self._near(hashes[0] if len(hashes) == 1 else np.concatenate(hashes), fingerprint)
-            if len(near):
-                positions = np.concatenate([block.positions[bounds] for bounds in slices])
-                found = int(positions[near].min())
-                earliest = found if earliest is None else min(earliest, found)
-        return earliest
-
-    def _sort(self) -> None:
-        hashes = self._hashes[: self._size]
-        shifts = range(0, NUM_BITS, self.BLOCK_BITS)
-        self._blocks = [
-            _Block(hashes, shift) for shift, flips in zip(shifts, self._flips, strict=True) if flips
-        ]
-        self._num_sorted = self._size
-
-
-class _Block:
-    """Fingerprints in the order of their 16 bits from ``shift`` on."""
-
-    def __init__(self, hashes: NDArray[np.uint64], shift: int) -> None:
-        keys = (hashes >> np.uint64(shift)).astype(np.uint16)
-        order = np.argsort(keys, kind="stable")
-        self.positions = order.astype(np.uint32)
-        self.hashes = hashes[order]
-        counts = np.bincount(keys, minlength=1 << SimHashIndex.BLOCK_BITS)
-        self.ends = np.cumsum(counts, dtype=np.uint32)
-
-    def bounds(self, key: int) -> slice:
-        return slice(self.ends[key - 1] if key else 0, self.ends[key])
 
 
 def _flips(num_bits: int, radius: int) -> list[int]:
-    """The masks of at most ``radius`` bits (0 or 1), none where it is negative."""
-    if radius < 0:
-        return []
+    """The masks of at most ``radius`` bits, 0 or 1."""
     return [0, *(1 << bit for bit in range(num_bits))] if radius else [0]

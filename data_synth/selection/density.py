@@ -71,9 +71,8 @@ def measure_density(
     reach = torch.empty(len(unique), device=points.device)
     count = min(num_neighbours, len(unique) - 1)
     if count == 0:
-        return Density(
-            torch.ones(len(points), dtype=torch.float64, device=points.device), reach[inverse] * 0 + 1
-        )
+        alone = torch.ones(len(points), dtype=torch.float64, device=points.device)
+        return Density(alone, alone.float())
     rows = max(1, BLOCK_BYTES // (4 * len(unique)))
     for start in range(0, len(unique), rows):
         block = unique[start : start + rows]

@@ -72,8 +72,7 @@ def planted(distance: int, number: int, seed: int) -> list[int]:
 
 
 @pytest.mark.parametrize("distance", DISTANCES)
-def test_the_index_finds_what_comparing_with_everything_finds(distance, monkeypatch):
-    monkeypatch.setattr(SimHashIndex, "FEWEST_WAITING", 16)
+def test_the_index_finds_what_comparing_with_everything_finds(distance):
     index, added, num_found = SimHashIndex(distance), list[int](), 0
     for fingerprint in planted(distance, 800, seed=distance):
         near = (i for i, other in enumerate(added) if (other ^ fingerprint).bit_count() <= distance)
@@ -87,9 +86,8 @@ def test_the_index_finds_what_comparing_with_everything_finds(distance, monkeypa
 
 
 @pytest.mark.parametrize("distance", [3, 7])
-def test_every_pair_of_bits_that_may_differ_is_within_reach(distance, monkeypatch):
+def test_every_pair_of_bits_that_may_differ_is_within_reach(distance):
     """Differences spread over the blocks in every way, so that no block's radius is too small."""
-    monkeypatch.setattr(SimHashIndex, "FEWEST_WAITING", 2)
     index, rng = SimHashIndex(distance), random.Random(0)
     base = rng.getrandbits(64)
     for fingerprint in (base, *(rng.getrandbits(64) for _ in range(5))):
