@@ -96,7 +96,7 @@ def _wanted(plan: Plan, tools: Mapping[str, Tool], twins: Mapping[str, str]) -> 
 def _answer_schema(wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {slot: {} for slot in wanted},
+        "properties": {slot: where["schema"] for slot, where in wanted.items()},
         "required": list(wanted),
         "additionalProperties": False,
     }
