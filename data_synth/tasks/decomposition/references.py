@@ -11,6 +11,7 @@ from data_synth.tasks.decomposition.wording import (
     is_identifier,
     label,
     noun,
+    plural,
     say_value,
     thing,
     words_of,
@@ -112,10 +113,3 @@ def _chinese(view: ConditionView, style: Style) -> str:
 
 def _is_true(condition: Condition) -> bool:
     return bool(condition.value) == (condition.comparison == "==")
-
-
-def plural(word: str) -> str:
-    """The English plural of a label."""
-    if re.search(r"[^aeiou]y$", word):
-        return word[:-1] + "ies"
-    return word + ("es" if re.search(r"(s|x|ch|sh)$", word) else "s")

@@ -287,8 +287,17 @@ def leave_out(text: str, name: str, tool: Tool, language: str) -> str:
         vague = "some" if re.search(rf"{hole} \w", text) else f"a certain {called}"
     else:
         vague = (
-            f"one of my {called}s"
+            f"one of my {plural(called)}"
             if is_identifier(tool.properties.get(name, {}), name)
             else f"a certain {called}"
         )
-    return re.sub(rf"[“\"]?{hole}[”\"]?", vague, text, count=1)
+    before, after = re.split(rf"[“\"]?{hole}[”\"]?", text, maxsplit=1)
+    before = re.sub(r"\b(?:an?|the|my) $", "", before)
+    return before + vague + after.removeprefix(f" {vague.rsplit(' ', 1)[-1]}")
+
+
+def plural(word: str) -> str:
+    """The English plural of a label."""
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if re.search(r"(s|x|ch|sh)$", word) else "s")

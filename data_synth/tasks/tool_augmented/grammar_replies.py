@@ -8,8 +8,7 @@ from typing import Any
 
 from data_synth.llm.scripted import scripted
 from data_synth.simulator.effects import effect_of
-from data_synth.tasks.decomposition.references import plural
-from data_synth.tasks.decomposition.wording import question
+from data_synth.tasks.decomposition.wording import plural, question
 from data_synth.tasks.tool_augmented.situation import Result, Situation
 from data_synth.tasks.tool_augmented.wording import NUM_ITEMS, Words, details, entity_name, records_of
 

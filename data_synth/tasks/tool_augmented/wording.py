@@ -14,7 +14,7 @@ import yaml
 
 from data_synth.operators.schema import schema_at
 from data_synth.simulator.effects import Effect, effect_of
-from data_synth.tasks.decomposition.references import list_item, plural
+from data_synth.tasks.decomposition.references import list_item
 from data_synth.tasks.decomposition.wording import (
     PLACEHOLDER,
     fragment,
@@ -22,6 +22,7 @@ from data_synth.tasks.decomposition.wording import (
     label,
     lowered,
     noun,
+    plural,
     step_phrase,
     thing,
     words_of,
