@@ -56,6 +56,14 @@ ENTRIES = [
     for group in groups_of(recipe)
     for path in sorted((ROOT / "recipes" / group).glob("*.yaml"))
 ]
+# Groups that a task brings along: its name, the key that chooses an entry, and the group.
+BROUGHT = [
+    (task.stem, item_key.removeprefix("/"), item_key.removeprefix("/").split("@")[0])
+    for task in sorted((ROOT / "recipes/task").glob("*.yaml"))
+    for item in yaml.safe_load(task.read_text()).get("defaults", [])
+    if isinstance(item, dict)
+    for item_key in item
+]
 
 
 @pytest.mark.parametrize("recipe", COMMANDS)
@@ -74,9 +82,15 @@ def test_every_entry_of_every_group_composes(recipe, group, entry):
         assert compose(recipe, [override])
 
 
+@pytest.mark.parametrize(("task", "key", "group"), BROUGHT)
+def test_every_entry_that_a_task_brings_along_composes(task, key, group):
+    for path in (ROOT / "recipes" / group).glob("*.yaml"):
+        assert compose("synth", [f"task={task}", f"{key}={path.stem}"])
+
+
 def test_no_group_is_left_out():
     folders = {path.parent.name for path in (ROOT / "recipes").glob("*/*.yaml")}
-    assert folders == {group for _, group, _ in ENTRIES}
+    assert folders == {group for _, group, _ in ENTRIES} | {group for _, _, group in BROUGHT}
 
 
 @pytest.mark.parametrize("name", RECIPES)
