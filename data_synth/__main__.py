@@ -3,8 +3,8 @@
 from omegaconf import DictConfig
 
 from data_synth.engine import generate
-from data_synth.llm import open_model
 from data_synth.tasks import entry
+from data_synth.tasks.toolbox import Toolbox
 from recipes.command import run, typed
 
 
@@ -13,7 +13,7 @@ def main(config: DictConfig) -> None:
     task = entry(config.task.name)
     settings = typed(task.settings, config)
     settings.check()
-    usage = open_model(settings.llm, settings.seed).usage if task.asks_model else dict
+    usage = Toolbox.open(settings).model.usage if task.asks_model else dict
     generate(task.make(settings), settings, usage)
 
 

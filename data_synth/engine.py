@@ -96,8 +96,8 @@ def _settle(maker: RowMaker, candidate: Candidate, seen: Seen) -> Candidate:
     """
     first = candidate.attempt
     while (reason := seen.repeats(candidate.fingerprint, candidate.text_hash)) is not None:
-        redraws = candidate.reasons["duplicate"] + candidate.reasons["near_duplicate"]
-        if reason == "duplicate" and redraws >= maker.settings.max_redraws:
+        is_capped = candidate.reasons["duplicate"] >= maker.settings.max_redraws
+        if reason == "duplicate" and is_capped and not seen.is_near(candidate.text_hash):
             break
         if candidate.attempt - first >= maker.settings.max_attempts:
             raise InputError(

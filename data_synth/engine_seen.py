@@ -20,9 +20,13 @@ class Seen:
         """``duplicate``, ``near_duplicate`` or None, for a row with this SHA-256 (hex) and SimHash."""
         if bytes.fromhex(instance) in self._instances:
             return "duplicate"
-        if self._texts is not None and text_hash is not None and self._texts.find(text_hash) is not None:
-            return "near_duplicate"
-        return None
+        return "near_duplicate" if self.is_near(text_hash) else None
+
+    def is_near(self, text_hash: int | None) -> bool:
+        """Whether an earlier row says nearly the same; never, where texts aren't compared."""
+        return (
+            self._texts is not None and text_hash is not None and self._texts.find(text_hash) is not None
+        )
 
     def add(self, instance: str, text_hash: int | None) -> None:
         """Remember a row."""

@@ -17,10 +17,6 @@ from typing import Any, Protocol
 import jinja2
 import jsonschema
 
-NUM_CHARACTERS = 200_000
-"""An answer longer than this is broken, not read."""
-
-
 BETWEEN_MESSAGES = "\0---\0"
 """Stands for a template's lines ``---`` while it is rendered: a variable may hold such a line too."""
 
@@ -103,8 +99,6 @@ def parse_answer(text: str, schema: Mapping[str, Any]) -> Any:
     Raises:
         AnswerError: there is none, it isn't what ``schema`` says, or no file could hold it (NaN, half a character).
     """
-    if len(text) > NUM_CHARACTERS:
-        raise AnswerError("answer_too_long", f"{len(text)} characters")
     body = text.rpartition("</think>")[2].strip()
     if "```" in body and not body.startswith(("{", "[", '"')):
         body = body.partition("```")[2].partition("\n")[2].rpartition("```")[0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data_synth.writers.rows import Row, no_rows, read_lines, show_progress
 
-NUM_CHARACTERS = 4_000
+MOST_CHARACTERS = 4_000
 """Of a row's text; sentence encoders read less."""
 NO_TOOL = frozenset({"reply"})
 """Offered in every split: it speaks to the user."""
@@ -105,7 +105,7 @@ def row_text(row: Row) -> str:
         for message in row.messages
         if message["role"] == role
     ]
-    return "\n".join(said)[:NUM_CHARACTERS]
+    return "\n".join(said)[:MOST_CHARACTERS]
 
 
 def tool_names(row: Row) -> list[str]:

@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any
 
 from data_synth.config import Settings
+from data_synth.llm import open_model
 from data_synth.llm.model import Model
 from data_synth.tasks.base import Split
 from data_synth.tools.collection import load_tools, tool_split, tools_of_split
@@ -57,11 +58,7 @@ class Toolbox:
     @cached_property
     def model(self) -> Model:
         """The model of ``llm=…``."""
-        from data_synth.llm import open_model
-
-        with _BUILDING:
-            opened = self.__dict__.get("model")
-            return opened if opened is not None else open_model(self.settings.llm, self.settings.seed)
+        return _model(self.settings)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -111,6 +108,16 @@ def _graphs(settings: Settings, tools: Mapping[str, Tool]) -> ToolGraphs:
         return graphs
 
 
+def _model(settings: Settings) -> Model:
+    """One for all tasks of a process, so that its cache, budget and patience are one."""
+    key = repr((settings.llm, settings.seed))
+    with _BUILDING:
+        if key not in _MODELS:
+            _MODELS[key] = open_model(settings.llm, settings.seed)
+        return _MODELS[key]
+
+
+_MODELS: dict[str, Model] = {}
 _SHARED: dict[str, dict[str, Any]] = {}
 _BUILDING = RLock()
 """Rows of an endpoint are made in many threads, and the first of them all need the same."""

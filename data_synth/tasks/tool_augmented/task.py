@@ -85,7 +85,7 @@ class ToolAugmentedTask:
     def _unfold(self, plan: Plan, stream: str, language: str) -> tuple[Dialogue, Simulator]:
         """The dialogue, and the world as it left it."""
         box = self.toolbox
-        model = None if box.model.name == "scripted" else box.model
+        model = box.model if box.settings.llm.waits else None
         simulator = Simulator(box.tools, stream, model, language)
         course = Course(plan, Random(f"{stream}/course"))
         return Director(box, plan, course, simulator, language, stream).run(), simulator

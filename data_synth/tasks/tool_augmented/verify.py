@@ -22,13 +22,13 @@ FORMAT = re.compile(
 )
 """Table 1: the whole message."""
 REPLY = "reply"
-NUM_CHARACTERS = 100_000
+MOST_CHARACTERS = 100_000
 """A longer answer isn't read."""
 
 
 def parse(text: str) -> tuple[str, list[dict[str, Any]]] | None:
     """The thought and the calls of an answer; None if it hasn't Table 1's format."""
-    found = FORMAT.fullmatch(text) if len(text) <= NUM_CHARACTERS else None
+    found = FORMAT.fullmatch(text) if len(text) <= MOST_CHARACTERS else None
     if found is None:
         return None
     try:
