@@ -48,7 +48,7 @@ stage() {
 }
 
 # The four tasks with tools, small: few distractors and steps, a dozen calls at most.
-planning=(task=all weights.scheduling=0 weights.long_horizon=0.25 long_horizon.difficulty=short
+planning=(task=all weights.scheduling=0 weights.long_horizon=0.1 long_horizon.difficulty=short
   decomposition.num_distractors=1 decomposition.compose.max_steps=3
   tool_augmented.num_distractors=1 tool_augmented.compose.max_steps=3
   "procedural.num_distractors={min: 1, max: 2}" "procedural.num_nodes={qa: {min: 2, max: 4}, tools: {min: 2, max: 3}}")
@@ -108,7 +108,7 @@ report() {
   python -m evaluation.report runs="$run" output="$run/report.html"
 }
 
-stage synth synthesise synth train 1 "$rows" $((rows / 6)) $((rows / 20))
+stage synth synthesise synth train 1 "$rows" $((rows / 6)) $((rows / 30))
 stage heldout synthesise heldout test 2 "$heldout" $((heldout / 4)) $((heldout / 2))
 stage export export_rows
 stage sft train

@@ -35,7 +35,7 @@ def test_every_stage_ran_once_and_is_timed(run):
 
 def test_the_summary_tells_what_was_done(run):
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["synth"]["num_rows"] == 830
+    assert summary["synth"]["num_rows"] == 820
     assert summary["sft"]["loss_last"] < summary["sft"]["loss_first"]
     assert summary["sft"].keys() >= {"max_vio_last", "num_tokens", "wall_s"}
     assert summary["eval"].keys() >= {"accuracy_before", "accuracy_after", "num_samples", "wall_s"}
