@@ -109,9 +109,12 @@ def row_text(row: Row) -> str:
 
 
 def tool_names(row: Row) -> list[str]:
-    """Of the tools that the row offers."""
-    functions = (tool.get("function", tool) for tool in row.tools)
-    return [name for f in functions if isinstance(name := f.get("name"), str) and name not in NO_TOOL]
+    """Of the tools that the row offers; a workflow's stand in its prompt, and in ``gold.candidates``."""
+    names = [tool.get("function", tool).get("name") for tool in row.tools]
+    candidates = row.gold.get("candidates")
+    if (row.task, row.subtask) == ("procedural", "tools") and isinstance(candidates, list):
+        names += candidates
+    return [name for name in names if isinstance(name, str) and name not in NO_TOOL]
 
 
 def copy_rows(pool: Pool, chosen: set[int], target: Path, batch_rows: int) -> None:

@@ -64,9 +64,9 @@ class ProceduralTask:
         except AnswerError as error:
             return Attempt(_digest(stream), error.reason, {"detail": error.detail})
         fingerprint = _digest(f"{subtask}/{gold.structure}")
-        if self.settings.split not in ("all", self._split(gold, fingerprint)):
-            return Attempt(fingerprint, "other_split", {})
         workflow = self._workflow(gold, edges, Random(f"{stream}/candidates"))
+        if self.settings.split not in ("all", self._split(gold, workflow, fingerprint)):
+            return Attempt(fingerprint, "other_split", {})
         reason = broken(gold, workflow)
         if reason is not None:
             return Attempt(fingerprint, reason, {"gold": dataclasses.asdict(gold), "edges": list(edges)})
@@ -133,7 +133,7 @@ class ProceduralTask:
             },
             "instance": fingerprint,
             "language": gold.language,
-            "split": self._split(gold, fingerprint),
+            "split": self._split(gold, workflow, fingerprint),
             "model": self.toolbox.model.name,
             "source": gold.source,
             "licence": gold.licence,
@@ -141,10 +141,10 @@ class ProceduralTask:
             "distractors": len(workflow.candidates) - len({*gold.actions(), *(c.name for c in gold.own)}),
         }
 
-    def _split(self, gold: GoldPlan, fingerprint: str) -> str:
-        """By the tools for plans of ours, which are drawn from the split's tools; by the instance for others."""
+    def _split(self, gold: GoldPlan, workflow: Workflow, fingerprint: str) -> str:
+        """By all tools shown for plans of ours, which are of the split's tools; by the instance for others."""
         if gold.source == Decomposed.name:
-            return self.toolbox.split_of(gold.actions())
+            return self.toolbox.split_of(candidate.name for candidate in workflow.candidates)
         return split_of(fingerprint, self.settings.test_share, self.settings.validation_share)
 
     def _open(self, name: str) -> Source:
@@ -158,12 +158,16 @@ class ProceduralTask:
         return any(source.offers(kind, code) for source in self.sources for code in self.toolbox.languages)
 
     def _pool(self, kind: Subtask, language: str) -> list[Candidate]:
-        """What all sources' plans of a kind use; each name once."""
+        """What all sources' plans of a kind use, each name once; of tools, those of the run's split."""
         key = (kind, language)
         if key not in self._pools:
             offered = [c for source in self.sources for c in source.pool(kind, language)]
-            self._pools[key] = list({candidate.name: candidate for candidate in offered}.values())
+            named = {candidate.name: candidate for candidate in offered if self._suits(kind, candidate.name)}
+            self._pools[key] = list(named.values())
         return self._pools[key]
+
+    def _suits(self, kind: Subtask, name: str) -> bool:
+        return kind == "qa" or self.settings.split in ("all", self.toolbox.split_of([name]))
 
     def _turn(self, index: int) -> tuple[Subtask, int]:
         return self.subtasks[index % len(self.subtasks)], index // len(self.subtasks)
