@@ -141,6 +141,9 @@ def _order(names: tuple[str, ...], stream: str) -> tuple[str, ...]:
     return tuple(order)
 
 
-def public_tools(tools: Iterable[Tool]) -> list[Mapping[str, Any]]:
-    """As a row's ``tools`` holds them."""
-    return [tool.to_openai() for tool in tools]
+def public_tool(tool: Tool, language: str) -> dict[str, Any]:
+    """As a row's ``tools`` holds it: described in the row's language where the tool knows it."""
+    public = tool.to_openai()
+    if language == "zh" and tool.hints.get("description_zh"):
+        public["function"]["description"] = tool.hints["description_zh"]
+    return public

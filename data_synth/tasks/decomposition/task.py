@@ -20,8 +20,7 @@ from data_synth.tasks.decomposition.settings import DecompositionRun, Subtask
 from data_synth.tasks.decomposition.system_prompts import system_prompt
 from data_synth.tasks.decomposition.values import give_values
 from data_synth.tasks.decomposition.verify import RECORD, parse
-from data_synth.tasks.toolbox import Toolbox
-from data_synth.tools.tool import Tool
+from data_synth.tasks.toolbox import Toolbox, public_tool
 
 GENERATOR = "decomposition 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
@@ -116,7 +115,7 @@ class DecompositionTask:
             "task": "decomposition",
             "subtask": subtask,
             "messages": messages,
-            "tools": [shown(tool, language) for tool in candidates],
+            "tools": [public_tool(tool, language) for tool in candidates],
             "gold": gold_of(blueprint, self.toolbox.tools),
             "meta": {
                 "seed": settings.seed,
@@ -139,14 +138,6 @@ class DecompositionTask:
     def _language(self, turn: int) -> str:
         languages = self.toolbox.languages
         return languages[turn % len(languages)]
-
-
-def shown(tool: Tool, language: str) -> dict[str, Any]:
-    """A candidate tool as the row has it: described in the row's language where the tool knows it."""
-    public = tool.to_openai()
-    if language == "zh" and tool.hints.get("description_zh"):
-        public["function"]["description"] = tool.hints["description_zh"]
-    return public
 
 
 def fingerprint_of(plan: Plan) -> str:

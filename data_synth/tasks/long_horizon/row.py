@@ -9,7 +9,7 @@ from data_synth.operators.plan import Output
 from data_synth.tasks.long_horizon.seeds import Seed
 from data_synth.tasks.long_horizon.trajectory import REPLY
 from data_synth.tasks.long_horizon.wording import reply_tool, system_prompt
-from data_synth.tasks.toolbox import Toolbox, public_tools
+from data_synth.tasks.toolbox import Toolbox, public_tool
 from data_synth.tools.tool import Tool
 
 
@@ -24,7 +24,7 @@ def build_row(seed: Seed, toolbox: Toolbox, rng: Random) -> dict[str, Any]:
         "task": "long_horizon",
         "subtask": task.difficulty,
         "messages": [system, *told.messages],
-        "tools": [*public_tools(tools), reply_tool(seed.language)],
+        "tools": [*(public_tool(tool, seed.language) for tool in tools), reply_tool(seed.language)],
         "gold": {
             "turns": [_turn(turn, seed, toolbox) for turn in told.turns],
             "setup": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -18,7 +17,7 @@ from data_synth.tasks.decomposition.views import step_views
 from data_synth.tasks.procedural.dag import close
 from data_synth.tasks.procedural.grow import grow_plan
 from data_synth.tasks.procedural.workflow import Candidate, GoldPlan, Node, Subtask
-from data_synth.tasks.toolbox import Toolbox
+from data_synth.tasks.toolbox import Toolbox, public_tool
 from data_synth.tools.tool import Tool
 
 SHAPES = ("grown", "grown", "grown", "dependency", "condition", "general")
@@ -42,11 +41,8 @@ class Decomposed:
 
     def pool(self, kind: Subtask, language: str) -> Sequence[Candidate]:
         """The run's tools."""
-        return self._pool if kind == "tools" else ()
-
-    @cached_property
-    def _pool(self) -> tuple[Candidate, ...]:
-        return tuple(_candidate(tool) for tool in self.toolbox.tools.values())
+        tools = self.toolbox.tools.values() if kind == "tools" else ()
+        return [_candidate(tool, language) for tool in tools]
 
     def draw(self, kind: Subtask, language: str, size: int, position: int, stream: str) -> GoldPlan:
         """A plan of ``size`` steps, or fewer where this draw has no more, around the tool at ``position``."""
@@ -110,6 +106,6 @@ def structure(plan: Plan) -> str:
     return repr(parts)
 
 
-def _candidate(tool: Tool) -> Candidate:
-    function = tool.to_openai()["function"]
-    return Candidate(tool.name, tool.description, function["parameters"], tool.domain)
+def _candidate(tool: Tool, language: str) -> Candidate:
+    function = public_tool(tool, language)["function"]
+    return Candidate(tool.name, function["description"], function["parameters"], tool.domain)

@@ -16,7 +16,7 @@ from data_synth.tasks.base import Attempt
 from data_synth.tasks.decomposition.compose import request_seed
 from data_synth.tasks.decomposition.draw import draw_plan
 from data_synth.tasks.decomposition.settings import Subtask
-from data_synth.tasks.decomposition.task import TRIES_PER_TOOL, fingerprint_of, shown
+from data_synth.tasks.decomposition.task import TRIES_PER_TOOL, fingerprint_of
 from data_synth.tasks.decomposition.values import give_values
 from data_synth.tasks.tool_augmented.audit import audit, stray_tool
 from data_synth.tasks.tool_augmented.dialogue import Dialogue, Director
@@ -26,7 +26,7 @@ from data_synth.tasks.tool_augmented.settings import ToolAugmentedRun
 from data_synth.tasks.tool_augmented.steer import Course
 from data_synth.tasks.tool_augmented.system_prompts import REPLY_TOOL, system_prompt
 from data_synth.tasks.tool_augmented.verify import verify_row
-from data_synth.tasks.toolbox import Toolbox
+from data_synth.tasks.toolbox import Toolbox, public_tool
 
 GENERATOR = "tool_augmented 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
@@ -110,7 +110,7 @@ class ToolAugmentedTask:
             "task": "tool_augmented",
             "subtask": subtask,
             "messages": [{"role": "system", "content": system_prompt(language, rng)}, *dialogue.messages],
-            "tools": [shown(tool, language) for tool in (*candidates, REPLY_TOOL)],
+            "tools": [public_tool(tool, language) for tool in (*candidates, REPLY_TOOL)],
             "gold": gold_of(dialogue, plan, simulator, language),
             "meta": {
                 "seed": settings.seed,
