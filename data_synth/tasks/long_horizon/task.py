@@ -2,13 +2,15 @@
 
 Rows come in groups: a seed row, then ``diffused_per_seed`` rows. A block of groups shares its seeds: each diffused row
 is made from a random one of its own or an earlier group of the block, which it computes anew from the settings if this
-process hasn't yet. So rows can be made in any order and anywhere, and a worker makes a block's seeds once.
+process hasn't yet, or no longer has it. So rows can be made in any order and anywhere, and the threads of a process,
+which work on neighbouring rows, make a seed once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -27,14 +29,18 @@ from data_synth.tasks.long_horizon.construct import (
 from data_synth.tasks.long_horizon.diffuse import diffuse_requests, extra_tools
 from data_synth.tasks.long_horizon.postprocess import broken
 from data_synth.tasks.long_horizon.row import build_row
+from data_synth.tasks.long_horizon.seed_cache import SeedCache
 from data_synth.tasks.long_horizon.seeds import Seed, grow_seed
 from data_synth.tasks.long_horizon.settings import LongHorizonRun
 from data_synth.tasks.procedural.decomposed import structure
 from data_synth.tasks.toolbox import Toolbox
+from recipes.command import InputError
 
 GENERATOR = "long_horizon 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
 SEEDS_PER_BLOCK = 4
+ROWS_UNDER_WAY = 5
+"""Per thread, at most: the engine hands out some rows ahead of the one that it waits for."""
 STRIDE = 1009
 """Between the positions of two attempts, so that another attempt begins with another tool."""
 
@@ -47,8 +53,9 @@ class LongHorizonTask:
     def __init__(self, settings: LongHorizonRun) -> None:
         self.settings, self.options = settings, settings.long_horizon
         self.toolbox = Toolbox.open(settings)
-        self._block = -1
-        self._grown: dict[tuple[int, int], Seed] = {}
+        rows = SEEDS_PER_BLOCK * (self.options.diffused_per_seed + 1)
+        threads = settings.llm.concurrency if settings.llm.waits else 1
+        self._seeds = SeedCache(num_blocks=2 + ROWS_UNDER_WAY * threads // rows)
 
     def domain(self, index: int) -> str:
         """``long_horizon/<difficulty>``."""
@@ -61,13 +68,14 @@ class LongHorizonTask:
         parent = None
         try:
             if place:
-                parent = self._seed(self._parent(group, index, stream))
+                parent = self._first(self._parent(group, stream))
                 seed = self._diffused(parent, index, stream)
             else:
                 seed = self._grow(group, attempt)
-        except (AnswerError, NotApplicable) as problem:
-            reason = "no_plan" if isinstance(problem, NotApplicable) else problem.reason
-            return Attempt(_digest(stream), reason, {"detail": str(problem)})
+        except NotApplicable as refusal:
+            return Attempt(_digest(stream), "no_plan", {"detail": str(refusal)})
+        except AnswerError as problem:
+            return Attempt(_digest(stream), problem.reason, {"detail": problem.detail})
         fingerprint = _digest(_structure(seed.task))
         row = build_row(seed, self.toolbox, Random(f"{stream}/text"))
         row["id"] = (
@@ -78,13 +86,19 @@ class LongHorizonTask:
         return Attempt(fingerprint, wrong, row if wrong is None else {"messages": row["messages"]})
 
     def _grow(self, group: int, attempt: int) -> Seed:
-        """A seed from a task of its own; kept while this process is at its block."""
-        if group // SEEDS_PER_BLOCK != self._block:
-            self._block = group // SEEDS_PER_BLOCK
-            self._grown.clear()
-        if (group, attempt) not in self._grown:
-            self._grown[group, attempt] = self._new(group, attempt)
-        return self._grown[group, attempt]
+        """A seed from a task of its own; kept while this process is at its block.
+
+        Raises:
+            AnswerError: this attempt came to nothing, which is kept too.
+        """
+
+        def make() -> Seed:
+            try:
+                return self._new(group, attempt)
+            except NotApplicable as refusal:
+                raise AnswerError("no_plan", str(refusal)) from None
+
+        return self._seeds.get(group // SEEDS_PER_BLOCK, (group, attempt), make)
 
     def _new(self, group: int, attempt: int) -> Seed:
         index = group * (self.options.diffused_per_seed + 1)
@@ -122,24 +136,31 @@ class LongHorizonTask:
             tasks.append(LongTask(plan, tuple(candidates), troubles, difficulty))
         return grow_seed(toolbox, options, tasks, language, stream)
 
-    def _parent(self, group: int, index: int, stream: str) -> int:
+    def _parent(self, group: int, stream: str) -> int:
         """The group of a random seed of the same difficulty and block."""
         turns, first = len(self.options.difficulties), group - group % SEEDS_PER_BLOCK
         same = [earlier for earlier in range(first, group + 1) if earlier % turns == group % turns]
         return Random(f"{stream}/parent").choice(same)
 
-    def _seed(self, group: int) -> Seed:
+    def _first(self, group: int) -> Seed:
         """The seed of a group: the first of its attempts that comes to something.
 
         Raises:
-            AnswerError: none does.
+            InputError: none of ``max_attempts`` does, so that the group's own row can't be made either.
         """
+        reasons: Counter[str] = Counter()
         for attempt in range(self.settings.max_attempts):
             try:
                 return self._grow(group, attempt)
-            except (AnswerError, NotApplicable):
-                continue
-        raise AnswerError("no_seed", str(group))
+            except AnswerError as problem:
+                reasons[problem.reason] += 1
+        counts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        index = group * (self.options.diffused_per_seed + 1)
+        raise InputError(
+            f"max_attempts={self.settings.max_attempts}: no {self.domain(index)} dialogue to make rows from"
+            f" ({counts}); lower long_horizon.levels.{self._difficulty(index)}.*, give more tools with tools.path,"
+            " or raise max_attempts"
+        )
 
     def _meta(self, seed: Seed, parent: Seed | None, fingerprint: str) -> dict[str, Any]:
         told, task = seed.trajectory, seed.task
@@ -174,9 +195,6 @@ class LongHorizonTask:
 
     def _language(self, index: int) -> str:
         return self.toolbox.languages[index % len(self.toolbox.languages)]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_grown": {}}
 
 
 def _structure(task: LongTask) -> str:
