@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from data_synth.operators.plan import Argument, Condition, Masked, Operator, Output, Plan, Step, Turn
+from data_synth.operators.plan import Argument, Condition, Operator, Output, Plan, Step, Turn
 
 
 class NotApplicable(Exception):  # noqa: N818 - a refusal that callers expect, not a fault
@@ -129,8 +129,3 @@ def filled(plan: Plan, values: Mapping[str, Any]) -> Plan:
         return dataclasses.replace(argument, value=values[argument.slot])
 
     return with_arguments(plan, fill)
-
-
-def revealed(argument: Argument) -> bool:
-    """Whether an argument needs no question to the user."""
-    return not isinstance(argument, Masked)

@@ -47,7 +47,7 @@ def planned(*subgoals: str) -> dict:
 
 
 def test_grounded_subgoals_depend_by_their_variables():
-    plan = parse_lumos(iterative(), "en")
+    plan = parse_lumos(iterative())
     assert plan.task == TASK
     assert tuple(node.text for node in plan.nodes) == SUBGOALS
     assert [node.actions for node in plan.nodes] == [("KnowledgeQuery", "QA")] * 2 + [("Calculator",)]
@@ -57,10 +57,10 @@ def test_grounded_subgoals_depend_by_their_variables():
 
 def test_planned_subgoals_depend_by_their_words_or_not_at_all():
     plan = parse_lumos(
-        planned("Find the country.", "Find the minister of the country identified in Subgoal 1."), "en"
+        planned("Find the country.", "Find the minister of the country identified in Subgoal 1.")
     )
     assert plan.edges == (("START", "1"), ("1", "2"), ("2", "END"))
-    assert parse_lumos(planned("Find a.", "Find b."), "en").edges is None
+    assert parse_lumos(planned("Find a.", "Find b.")).edges is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_broken_lumos_rows_are_told_apart(change, reason):
     row = iterative()
     change(row)
     with pytest.raises(RowError, match=reason):
-        parse_lumos(row, "en")
+        parse_lumos(row)
 
 
 def worfbench(user: str, answer: str) -> dict:
@@ -98,16 +98,14 @@ def test_worfbench_candidates_in_all_their_forms():
         "required": ["q"],
     }
     tools = repr([tool])
-    plan = parse_worfbench(
-        worfbench(f"Task: find it\nThe tool list you can select from: {tools}", ANSWER), "en"
-    )
+    plan = parse_worfbench(worfbench(f"Task: find it\nThe tool list you can select from: {tools}", ANSWER))
     assert (plan.kind, plan.task, plan.own[0].name) == ("tools", "find it", "find")
     assert plan.own[0].parameters["required"] == ["q"]
     actions = "['Look it up.\\n', 'Say it.', 'Forget it.']"
-    plan = parse_worfbench(worfbench(f"Task: find it\nThe action list you can take: {actions}", ANSWER), "en")
+    plan = parse_worfbench(worfbench(f"Task: find it\nThe action list you can take: {actions}", ANSWER))
     assert plan.kind == "qa"
     assert plan.actions() == ("Look it up.", "Say it.")
-    plan = parse_worfbench(worfbench("Find it.The action list you can take: 1. go\n2. stop", ANSWER), "en")
+    plan = parse_worfbench(worfbench("Find it.The action list you can take: 1. go\n2. stop", ANSWER))
     assert [c.name for c in plan.own] == ["go", "stop"]
 
 
@@ -121,15 +119,24 @@ def test_worfbench_candidates_in_all_their_forms():
 )
 def test_broken_worfbench_rows_are_told_apart(user, answer, reason):
     with pytest.raises(RowError, match=reason):
-        parse_worfbench(worfbench(user, answer), "en")
+        parse_worfbench(worfbench(user, answer))
 
 
 def test_model_text_is_read_and_never_run(tmp_path):
     mark = tmp_path / "ran"
     items = f"[__import__('pathlib').Path({str(mark)!r}).touch()]"
-    plan = parse_worfbench(worfbench(f"Task: a\nThe action list you can take: {items}", ANSWER), "en")
+    plan = parse_worfbench(worfbench(f"Task: a\nThe action list you can take: {items}", ANSWER))
     assert plan.own[0].name == items
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(("task", "language"), [("Task: find it", "en"), ("Task: 找到它", "zh")])
+def test_the_language_is_the_tasks(task, language):
+    actions = "The action list you can take: ['go', 'stop']"
+    assert parse_worfbench(worfbench(f"{task}\n{actions}", ANSWER)).language == language
+    row = planned("Find a.", "Find b.")
+    row["messages"][0]["content"] = row["messages"][0]["content"].replace(TASK, task)
+    assert parse_lumos(row).language == language
 
 
 def test_a_file_of_rows_becomes_rows(tmp_path):

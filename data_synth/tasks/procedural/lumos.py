@@ -13,7 +13,7 @@ from typing import Any
 
 from data_synth.tasks.procedural.dag import close
 from data_synth.tasks.procedural.worfbench import RowError
-from data_synth.tasks.procedural.workflow import Candidate, GoldPlan, Node
+from data_synth.tasks.procedural.workflow import CHINESE, Candidate, GoldPlan, Node
 
 LICENCE = "ODC-BY-1.0"
 _SUBGOAL = re.compile(r"Subgoal ([0-9]{1,3}):\s*(.+?)(?=;?\s*Subgoal [0-9]{1,3}:|;?\s*\Z)", re.DOTALL)
@@ -35,7 +35,7 @@ def is_lumos(row: Mapping[str, Any]) -> bool:
     return "Subgoal" in "".join(str(message.get("content", "")) for message in messages)
 
 
-def parse_lumos(row: Mapping[str, Any], language: str) -> GoldPlan:
+def parse_lumos(row: Mapping[str, Any]) -> GoldPlan:
     """The row's task and subgoals; their order by variables or references, None where the row has neither.
 
     Raises:
@@ -61,7 +61,7 @@ def parse_lumos(row: Mapping[str, Any], language: str) -> GoldPlan:
         nodes=nodes,
         edges=close(len(nodes), sorted(pairs)) if pairs or len(nodes) == 1 else None,
         own=_offered(asked[0]),
-        language=language,
+        language="zh" if CHINESE.search(task) else "en",
         source=f"lumos/{row.get('dataset', '')}".rstrip("/"),
         licence=LICENCE,
         structure=repr((task, subgoals)),

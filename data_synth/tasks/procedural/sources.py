@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,7 +21,6 @@ from data_synth.tasks.procedural.workflow import Candidate, GoldPlan, Node, Subt
 from data_synth.tasks.toolbox import Toolbox
 from recipes.command import InputError
 
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _NODE = {"type": "string", "minLength": 1, "maxLength": 600, "pattern": r"^\S[^\r\n]*$"}
 """A node is one line."""
 
@@ -165,11 +162,9 @@ def _parse(row: Any) -> GoldPlan:
     for suits, parse in ((is_worfbench, parse_worfbench), (is_lumos, parse_lumos)):
         if suits(row):
             try:
-                plan = parse(row, "en")
+                return parse(row)
             except (AttributeError, KeyError, TypeError):
                 raise RowError("broken_row") from None
-            language = "zh" if _CHINESE.search(plan.task) else "en"
-            return dataclasses.replace(plan, language=language)
     raise RowError("unknown_format")
 
 

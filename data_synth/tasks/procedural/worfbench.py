@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_synth.tasks.procedural.dag import GraphError, ordered, read
-from data_synth.tasks.procedural.workflow import Candidate, GoldPlan, Node, Subtask
+from data_synth.tasks.procedural.workflow import CHINESE, Candidate, GoldPlan, Node, Subtask
 
 LICENCE = "MIT"
 _LIST = re.compile(
@@ -31,7 +31,7 @@ def is_worfbench(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("conversations"), list) and "source" in row
 
 
-def parse_worfbench(row: Mapping[str, Any], language: str) -> GoldPlan:
+def parse_worfbench(row: Mapping[str, Any]) -> GoldPlan:
     """The row's task, candidates and gold plan.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_worfbench(row: Mapping[str, Any], language: str) -> GoldPlan:
         nodes=nodes,
         edges=ordered(edges) if len(set(edges)) == len(edges) else edges,
         own=tuple(candidates),
-        language=language,
+        language="zh" if CHINESE.search(task) else "en",
         source=f"worfbench/{row['source']}",
         licence=LICENCE,
         structure=repr((task, texts, edges)),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Subtask = Literal["qa", "tools"]
 SUBTASKS: tuple[Subtask, ...] = ("qa", "tools")
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+"""Tells the language of a task that comes without."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def _result(result: Result, words: Words) -> str:
     for place in effect.place or ():
         record = record[place] if isinstance(record.get(place), dict) else record
     goal = words.goal(tool, result.arguments)
-    told = details(tool, record, result.arguments)
+    told = details(record, result.arguments)
     if not told:
         return words.say(GROUP, "plain", goal=goal)
     action = effect.action if effect.action in words.phrases[GROUP] else "get"
@@ -73,7 +73,7 @@ def _item(record: Any, result: Result, words: Words) -> str:
     """One entry of a list: its name, and what is told of it."""
     if not isinstance(record, dict):
         return str(record)
-    told = details(result.tool, record, result.arguments)
+    told = details(record, result.arguments)
     field = effect_of(result.tool).field
     if field in told and len(told) > 2:
         name = words.value(result.tool, field, told.pop(field))

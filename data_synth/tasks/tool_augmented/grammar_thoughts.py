@@ -27,7 +27,7 @@ def write_thought(variables: Mapping[str, Any], rng: Random) -> dict[str, str]:
         case Event.TERMINATION:
             parts += _termination(facts, words)
         case _:
-            parts += _calls(facts, words, bool(parts))
+            parts += _calls(facts, words)
     return {"thought": words.sentences(parts)}
 
 
@@ -54,7 +54,7 @@ def _verdicts(facts: Situation, words: Words) -> list[str]:
     return parts
 
 
-def _calls(facts: Situation, words: Words, decided: bool) -> list[str]:
+def _calls(facts: Situation, words: Words) -> list[str]:
     parts = []
     goal = words.joined([words.goal(call.tool, call.arguments) for call in facts.calls])
     answered = any(source.origin == "reply" for call in facts.calls for source in call.sources)

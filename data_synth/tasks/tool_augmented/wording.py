@@ -42,7 +42,7 @@ NUM_ITEMS = 3
 def phrases(language: str) -> Mapping[str, Any]:
     """``phrases.yaml`` in one language."""
     text = resources.files("data_synth.tasks.tool_augmented").joinpath("phrases.yaml").read_text("utf-8")
-    found: Mapping[str, Any] = yaml.safe_load(text)[language]
+    found: Mapping[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[language]
     return found
 
 
@@ -189,7 +189,7 @@ def records_of(tool: Tool, answer: Mapping[str, Any]) -> list[Any] | None:
     return list(found)
 
 
-def details(tool: Tool, record: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+def details(record: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
     """The fields worth telling: plain values that the call didn't say, first the record's name."""
     plain = {
         name: value
