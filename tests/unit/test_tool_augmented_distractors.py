@@ -1,17 +1,21 @@
 """Distractors are near in meaning and of no use; thoughts and actions agree."""
 
+import pickle
 import string
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
 import numpy as np
 import pytest
+from tool_augmented_rows import make_task
 
 from data_synth.simulator.effects import effect_of
 from data_synth.tasks.tool_augmented.consistency import names, said
-from data_synth.tasks.tool_augmented.distractors import Distractors, can_serve
+from data_synth.tasks.tool_augmented.distractors import Distractors, can_serve, open_tools_embedder
 from data_synth.tools.catalogue import load_catalogue
 from data_synth.tools.tool import Tool
+from recipes.command import InputError
 
 TOOLS = load_catalogue()
 LEXICAL = Distractors(TOOLS, "lexical")
@@ -75,10 +79,25 @@ def test_embeddings_rank_by_the_cosine():
         zip(some, embed([f"{n.replace('_', ' ')}: {t.description}" for n, t in some.items()]), strict=True)
     )
     for name in list(some)[:10]:
-        nearest = Distractors(some, "embedding", embed).nearest(name)
+        nearest = Distractors(some, "embedding", lambda: embed).nearest(name)
         cosines = [float(vectors[name] @ vectors[other]) for other in nearest]
         assert set(nearest) == some.keys() - {name}
         assert all(a >= b - 1e-5 for a, b in pairwise(cosines))
+
+
+def test_embeddings_are_of_the_tools_model_and_kept(tmp_path):
+    """Vectors come from the cache that the settings name; a second run finds them there."""
+    kept = f"tools.embedding_cache={tmp_path / 'kept.npz'}"
+    task = make_task("tool_augmented.distractors=embedding", kept, "test_share=0.9")
+    (file,) = tmp_path.glob("kept.*.npz")
+    with np.load(file) as stored:
+        assert len(stored["keys"]) == len(task.toolbox.tools)
+        np.savez(file, keys=stored["keys"], vectors=np.ones_like(stored["vectors"]))
+    again = make_task("tool_augmented.distractors=embedding", kept, "test_share=0.9")
+    assert (again.distractors._embeddings[1] == 1).all()
+    pickle.dumps(again)
+    with pytest.raises(InputError, match=r"tools\.embedding=/nowhere"):
+        open_tools_embedder(replace(task.settings.tools, embedding="/nowhere"))
 
 
 def test_names_are_whole_words():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from math import log, sqrt
 from random import Random
@@ -16,6 +16,7 @@ from typing import Any, Literal
 from data_synth.simulator.effects import effect_of, words
 from data_synth.tools.dependency import Embed
 from data_synth.tools.embedding import MINILM, open_embedder
+from data_synth.tools.settings import ToolsSettings
 from data_synth.tools.tool import KIND, Tool
 
 POOL = 3
@@ -33,13 +34,16 @@ class Distractors:
     Args:
         tools: name to tool.
         kind: how nearness is measured.
-        embed: texts to unit vectors; all-MiniLM-L6-v2 where it is left out and needed.
+        open_embed: gives what turns texts into unit vectors, for ``kind=embedding``.
     """
 
     def __init__(
-        self, tools: Mapping[str, Tool], kind: Literal["lexical", "embedding"], embed: Embed | None = None
+        self,
+        tools: Mapping[str, Tool],
+        kind: Literal["lexical", "embedding"],
+        open_embed: Callable[[], Embed] | None = None,
     ) -> None:
-        self.tools, self.kind, self.embed = tools, kind, embed
+        self.tools, self.kind, self.open_embed = tools, kind, open_embed
         self._nearest: dict[str, list[str]] = {}
 
     def prepare(self) -> None:
@@ -106,10 +110,21 @@ class Distractors:
     @cached_property
     def _embeddings(self) -> tuple[list[str], Any]:
         """Names and unit vectors of their descriptions."""
-        embed = self.embed or open_embedder(MINILM, None, "tool_augmented.distractors")
-        assert embed is not None
-        order = list(self.tools)
+        assert self.open_embed is not None
+        embed, order = self.open_embed(), list(self.tools)
         return order, embed([f"{' '.join(words(name))}: {self.tools[name].description}" for name in order])
+
+
+def open_tools_embedder(tools: ToolsSettings) -> Embed:
+    """The model of ``tools.embedding``, all-MiniLM-L6-v2 where it is null; ``tools.embedding_cache`` keeps its vectors.
+
+    Raises:
+        InputError: the model or the cache can't be read.
+    """
+    key = "tools.embedding" if tools.embedding else "tool_augmented.distractors"
+    embed = open_embedder(tools.embedding or MINILM, tools.embedding_cache, key)
+    assert embed is not None
+    return embed
 
 
 def can_serve(golden: Tool, other: Tool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from functools import cached_property
+from functools import cached_property, partial
 from random import Random
 from typing import Any
 
@@ -20,7 +20,7 @@ from data_synth.tasks.decomposition.task import TRIES_PER_TOOL, fingerprint_of
 from data_synth.tasks.decomposition.values import give_values
 from data_synth.tasks.tool_augmented.audit import audit, stray_tool
 from data_synth.tasks.tool_augmented.dialogue import Dialogue, Director
-from data_synth.tasks.tool_augmented.distractors import Distractors
+from data_synth.tasks.tool_augmented.distractors import Distractors, open_tools_embedder
 from data_synth.tasks.tool_augmented.gold import gold_of
 from data_synth.tasks.tool_augmented.settings import ToolAugmentedRun
 from data_synth.tasks.tool_augmented.steer import Course
@@ -46,7 +46,8 @@ class ToolAugmentedTask:
     @cached_property
     def distractors(self) -> Distractors:
         """Of the run's tools."""
-        return Distractors(self.toolbox.tools, self.settings.tool_augmented.distractors)
+        open_embed = partial(open_tools_embedder, self.settings.tools)
+        return Distractors(self.toolbox.tools, self.settings.tool_augmented.distractors, open_embed)
 
     def domain(self, index: int) -> str:
         """``tool_augmented/<subtask>``."""
