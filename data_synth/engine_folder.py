@@ -7,11 +7,8 @@ them are there, and the rest is cut off.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from data_synth.output_folder import acquire, check_version, describe, replace_text
 from recipes.command import InputError
 
 FORMAT_VERSION = 1
@@ -45,13 +43,8 @@ class OutputFolder:
         self._num_rows = 0
 
     def __enter__(self) -> Self:
+        self._lock = acquire(self.path, LOCK, patience_s=LOCK_PATIENCE_S)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path / LOCK).open("w")
-        except OSError as error:
-            raise InputError(f"output_dir={self.path}: {error.strerror}; choose another folder") from None
-        try:
-            self._acquire()
             self.complete = self._inspect()
         except InputError:
             self._lock.close()
@@ -115,14 +108,14 @@ class OutputFolder:
     def finish(
         self,
         summarise: Callable[[Path, Path, Path], dict[str, Any]],
-        describe: Callable[[dict[str, Any]], str],
+        make_card: Callable[[dict[str, Any]], str],
         usage: dict[str, Any],
     ) -> None:
         """Give the files their final names; ``manifest.json`` comes last and says ``complete``.
 
         Args:
             summarise: from the rows and the rejected, writes the report and returns what the manifest says.
-            describe: the card's text, from what the manifest says but for the files.
+            make_card: returns the card's text, from what the manifest says but for the files.
             usage: what the model's answers took; empty where there was no model.
         """
         for file in self._files.values():
@@ -133,24 +126,9 @@ class OutputFolder:
             self._partial(name).replace(self.path / name)
         whole = {"status": "complete", **said, **({"llm": usage} if usage else {})}
         with self._told_of(CARD):
-            self._partial(CARD).write_text(describe(self._manifest(whole)), "utf-8")
-            self._partial(CARD).replace(self.path / CARD)
-        files = {name: _describe(self.path / name) for name in (DATA, REJECTED, REPORT, CARD)}
+            replace_text(self.path / CARD, make_card(self._manifest(whole)))
+        files = {name: describe(self.path / name) for name in (DATA, REJECTED, REPORT, CARD)}
         self._write_manifest({**whole, "files": files})
-
-    def _acquire(self) -> None:
-        assert self._lock is not None
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        f"output_dir={self.path}: another run is writing there; wait for it or choose another"
-                    ) from None
-                time.sleep(0.05)
 
     def _inspect(self) -> bool:
         """Whether the folder holds this very run, complete."""
@@ -160,13 +138,8 @@ class OutputFolder:
                     f"output_dir={self.path}: holds a {DATA} without {MANIFEST}; choose another folder"
                 )
             return False
-        try:
-            manifest = json.loads((self.path / MANIFEST).read_text("utf-8"))
-            theirs = manifest["settings"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InputError(
-                f"output_dir={self.path}: its {MANIFEST} is not of data_synth; choose another folder"
-            ) from None
+        manifest = self._read_manifest()
+        theirs = manifest["settings"]
         for key, ours in {**theirs, **self.recorded}.items():
             if key not in self.recorded or key not in theirs or theirs[key] != ours:
                 raise InputError(
@@ -176,11 +149,30 @@ class OutputFolder:
         if manifest["status"] != "complete":
             return False
         for name, described in manifest["files"].items():
-            if not (self.path / name).exists() or _describe(self.path / name) != described:
+            if not (self.path / name).exists() or describe(self.path / name) != described:
                 raise InputError(
                     f"output_dir={self.path}: {name} is not the one in {MANIFEST}; choose another folder"
                 )
         return True
+
+    def _read_manifest(self) -> dict[str, Any]:
+        """What ``_write_manifest`` wrote.
+
+        Raises:
+            InputError: something else, or another version, did.
+        """
+        try:
+            manifest: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+            version, is_complete = manifest["format_version"], manifest["status"] == "complete"
+            parts = [manifest["settings"], manifest["files"] if is_complete else {}]
+            if not all(isinstance(part, dict) for part in parts):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"output_dir={self.path}: its {MANIFEST} is not of data_synth; choose another folder"
+            ) from None
+        check_version(self.path, MANIFEST, version, FORMAT_VERSION)
+        return manifest
 
     def _whole_lines(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
         """The leading lines that are whole and wanted; the file is cut after them."""
@@ -217,8 +209,7 @@ class OutputFolder:
         manifest = self._manifest(said)
         text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
         with self._told_of(MANIFEST):
-            self._partial(MANIFEST).write_text(text, "utf-8")
-            self._partial(MANIFEST).replace(self.path / MANIFEST)
+            replace_text(self.path / MANIFEST, text)
 
 
 def _write_all(file: FileIO, content: bytes) -> None:
@@ -226,8 +217,3 @@ def _write_all(file: FileIO, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[file.write(view) :]
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from data_synth.card import CARD, write_export_card
 from data_synth.engine_workers import map_in_processes
+from data_synth.output_folder import file_digest
 from data_synth.writers.acceptance import Acceptance
 from data_synth.writers.documents import Reasoning
 from data_synth.writers.messages import MessagesPreparer, MessagesWriter
@@ -27,7 +28,6 @@ from data_synth.writers.rows import Lines, Row, check_files, no_rows, read_lines
 from data_synth.writers.staging import (
     REJECTED,
     check_folder,
-    digest,
     files_of_earlier,
     staged,
     write_manifest,
@@ -192,7 +192,7 @@ def _export(settings: ExportConfig, sample: list[Row], folder: Path) -> dict[str
         formats.append(Format(MessagesPreparer(settings.reasoning), MessagesWriter))
     maker = BatchMaker(Acceptance(tokens.control if tokens else CONTROL_TOKENS), formats)
     counts, shown = _write(settings, maker, [form.open(folder) for form in formats], folder)
-    manifest = {**counts, "source": {path: digest(Path(path)) for path in settings.paths}}
+    manifest = {**counts, "source": {path: file_digest(Path(path)) for path in settings.paths}}
     if tokens:
         from data_synth.report.tokens import write_token_report
 

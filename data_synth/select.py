@@ -17,14 +17,14 @@ import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from data_synth.selection.embedding import NAME, RECORD, embed_pool
+from data_synth.output_folder import input_digest
+from data_synth.selection.embedding import NAME, RECORD, embed_pool, embedding_digest
 from data_synth.selection.folder import DATA, REPORT, SELECTION, SelectionFolder
 from data_synth.selection.leaks import check_splits
 from data_synth.selection.mixture import share_budget
 from data_synth.selection.pool import Pool, copy_rows, read_pool
 from data_synth.selection.report import Choice, describe, write_report
 from data_synth.writers.rows import check_files
-from data_synth.writers.staging import digest
 from recipes.command import InputError, run, typed
 
 MACHINE_KEYS = ("output_dir", "device", "num_threads", "batch_rows", "check")
@@ -78,9 +78,14 @@ class SelectConfig:
             raise InputError("weights: all are 0, which selects nothing; raise one, or leave weights out")
 
     def recorded(self) -> dict[str, Any]:
-        """What decides the bytes of the output."""
+        """What decides the bytes of the output, but for the files that are read.
+
+        Raises:
+            InputError: the model of ``embedding`` isn't there.
+        """
         values = {key: value for key, value in vars(self).items() if key not in MACHINE_KEYS}
-        return {**values, "input": self.paths, "held_out": _listed(self.held_out)}
+        values |= {"input": self.paths, "held_out": _listed(self.held_out)}
+        return values | {"embedding_sha256": embedding_digest(self.embedding)}
 
 
 def main(config: DictConfig) -> None:
@@ -98,13 +103,15 @@ def main(config: DictConfig) -> None:
     check_files(settings.paths)
     assert settings.output_dir is not None
     held_out = _listed(settings.held_out)
-    with SelectionFolder(settings.output_dir, settings.paths, settings.recorded()) as folder:
+    given = {"input": settings.paths, "held_out": held_out}
+    digests = {key: {path: input_digest(key, Path(path)) for path in paths} for key, paths in given.items()}
+    with SelectionFolder(settings.output_dir, digests, settings.recorded()) as folder:
         if folder.complete:
             print(f"{settings.output_dir} is complete: {settings.budget} rows")
             return
         for path in held_out:
-            for given in settings.paths:
-                check_splits([given, path], settings.batch_rows, key="held_out")
+            for chosen_from in settings.paths:
+                check_splits([chosen_from, path], settings.batch_rows, key="held_out")
         _select(settings, folder)
     print(f"wrote {settings.budget} rows to {settings.output_dir}")
 
@@ -113,8 +120,9 @@ def _select(settings: SelectConfig, folder: SelectionFolder) -> None:
     assert settings.budget is not None
     pool = read_pool(settings.paths, settings.batch_rows)
     shares = _shares(settings, pool)
-    sources = {path: digest(Path(path)) for path in settings.paths}
-    vectors = embed_pool(pool, settings.embedding, folder.path, sources, settings.batch_rows)
+    key = {"embedding": settings.embedding, "embedding_sha256": folder.recorded["embedding_sha256"]}
+    key |= {"sources": [folder.sources[path] for path in settings.paths]}
+    vectors = embed_pool(pool, key, folder.path, settings.batch_rows)
     choices = [_choose(settings, pool, vectors, task, share) for task, share in shares.items()]
     with folder.partial(SELECTION).open("w", encoding="utf-8") as out:
         for choice in choices:
@@ -123,9 +131,9 @@ def _select(settings: SelectConfig, folder: SelectionFolder) -> None:
     chosen = {row for choice in choices for row in choice.chosen}
     copy_rows(pool, chosen, folder.partial(DATA), settings.batch_rows)
     described = describe(pool, choices)
-    write_report(folder.partial(REPORT), settings.recorded(), described)
+    write_report(folder.partial(REPORT), folder.recorded, described)
     embedding = json.loads((folder.path / RECORD).read_text("utf-8"))
-    folder.finish({"num_rows": len(chosen), **described, "sources": sources, "embeddings": {NAME: embedding}})
+    folder.finish({"num_rows": len(chosen), **described, "embeddings": {NAME: embedding}})
 
 
 def _shares(settings: SelectConfig, pool: Pool) -> dict[str, int]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from data_synth.filters.simhash import feature_hash, features
+from data_synth.output_folder import file_digest, replace_text
 from data_synth.selection.pool import Pool, distinct_texts
-from data_synth.tools.embedding import open_embedder
-from data_synth.writers.staging import digest
+from data_synth.tools.embedding import model_digest, open_embedder
 
 LEXICAL = "lexical"
 LEXICAL_WIDTH = 384
@@ -49,6 +49,15 @@ def open_embedding(name: str) -> Embed:
     return embedder
 
 
+def embedding_digest(name: str) -> str | None:
+    """SHA-256 over the model's files; None for ``lexical``, which has none.
+
+    Raises:
+        InputError: the folder or the package isn't there.
+    """
+    return None if name == LEXICAL else model_digest(name)
+
+
 def lexical_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     """The words of each text, hashed into 384 signed dimensions; counts enter by their logarithm. No model."""
     vectors = np.zeros((len(texts), LEXICAL_WIDTH), dtype=np.float32)
@@ -61,15 +70,13 @@ def lexical_vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     return vectors
 
 
-def embed_pool(
-    pool: Pool, name: str, folder: Path, sources: dict[str, str], batch_rows: int
-) -> NDArray[np.float32]:
+def embed_pool(pool: Pool, made_from: dict[str, Any], folder: Path, batch_rows: int) -> NDArray[np.float32]:
     """Vectors of the distinct texts, [texts, dimensions], from ``folder`` as far as they are there.
 
     Args:
-        sources: SHA-256 of each input.
+        made_from: ``embedding``, the name, and what else decides the vectors: digests of the model and of the inputs.
     """
-    key = {"embedding": name, "sources": list(sources.values()), "num_texts": pool.num_texts}
+    key = {**made_from, "num_texts": pool.num_texts}
     if (kept := _kept(folder, key)) is not None:
         return kept
     partial = folder / PARTIAL
@@ -77,7 +84,7 @@ def embed_pool(
         partial.unlink(missing_ok=True)
     width = _read(folder / PARTIAL_RECORD).get("width", 0) if partial.exists() else 0
     done = partial.stat().st_size // (4 * width) if width else 0
-    embed = open_embedding(name)
+    embed = open_embedding(made_from["embedding"])
     with (
         partial.open("ab") as out,
         tqdm(
@@ -96,7 +103,7 @@ def embed_pool(
     vectors = np.fromfile(partial, dtype="<f4").reshape(pool.num_texts, width)
     np.save(folder / f"{PARTIAL}.npy", vectors)
     (folder / f"{PARTIAL}.npy").replace(folder / NAME)
-    _write(folder / RECORD, {"key": key, "width": width, "sha256": digest(folder / NAME)})
+    _write(folder / RECORD, {"key": key, "width": width, "sha256": file_digest(folder / NAME)})
     for leftover in (PARTIAL, PARTIAL_RECORD):
         (folder / leftover).unlink()
     return vectors
@@ -105,7 +112,11 @@ def embed_pool(
 def _kept(folder: Path, key: dict[str, Any]) -> NDArray[np.float32] | None:
     """The whole file, if it is of these texts and intact."""
     record = _read(folder / RECORD)
-    if record.get("key") != key or not (folder / NAME).exists() or digest(folder / NAME) != record["sha256"]:
+    if (
+        record.get("key") != key
+        or not (folder / NAME).exists()
+        or file_digest(folder / NAME) != record["sha256"]
+    ):
         return None
     kept: NDArray[np.float32] = np.load(folder / NAME)
     return kept
@@ -119,9 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    aside = path.with_name(path.name + ".new")
-    aside.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
-    aside.replace(path)
+    replace_text(path, json.dumps(record, indent=1) + "\n")
 
 
 def _interval() -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from data_synth.writers.staging import digest
-from recipes.command import InputError, make_folder
+from data_synth.output_folder import acquire, check_version, describe, replace_text
+from recipes.command import InputError
 
 FORMAT_VERSION, KIND = 1, "data_synth.select"
 DATA, SELECTION, REPORT, MANIFEST, LOCK = (
@@ -19,6 +18,7 @@ DATA, SELECTION, REPORT, MANIFEST, LOCK = (
     "manifest.json",
     ".select.lock",
 )
+DATA_FILES = (DATA, SELECTION, REPORT)
 
 
 class SelectionFolder:
@@ -28,24 +28,21 @@ class SelectionFolder:
         InputError: the folder holds something else, another run writes there, or it can't be written.
     """
 
-    def __init__(self, path: Path, inputs: list[str], recorded: dict[str, Any]) -> None:
+    def __init__(self, path: Path, digests: dict[str, dict[str, str]], recorded: dict[str, Any]) -> None:
+        """``digests``: SHA-256 by path of the files that the keys ``input`` and ``held_out`` name."""
         self.path, self.recorded = path, recorded
         self.complete = False
-        self._inputs = inputs
+        self.sources = {path: digest for files in digests.values() for path, digest in files.items()}
+        self._given = [(key, path) for key, files in digests.items() for path in files]
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        make_folder("output_dir", self.path)
+        self._lock = acquire(self.path, LOCK, "another selection is writing there; wait, or choose another")
         try:
-            self._lock = (self.path / LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"output_dir={self.path}: another selection is writing there; wait, or choose another"
-            ) from None
-        except OSError as error:
-            raise InputError(f"output_dir={self.path}: {error.strerror}; choose another folder") from None
-        self._inspect()
+            self._inspect()
+        except InputError:
+            self._lock.close()
+            raise
         return self
 
     def __exit__(
@@ -60,35 +57,25 @@ class SelectionFolder:
 
     def finish(self, said: dict[str, Any]) -> None:
         """Give the files their names; the manifest comes last, so that without it nothing counts."""
-        manifest = self.path / MANIFEST
-        files = {name: self._describe(self.partial(name)) for name in (DATA, SELECTION, REPORT)}
-        whole = {"format_version": FORMAT_VERSION, "kind": KIND, "status": "complete", **said}
-        whole |= {"settings": self.recorded, "files": files}
-        self.partial(MANIFEST).write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        self._mark()
-        for name in (DATA, SELECTION, REPORT):
+        files = {name: describe(self.partial(name)) for name in DATA_FILES}
+        self.partial(MANIFEST).write_text(self._manifest("complete", {**said, "files": files}), "utf-8")
+        # A kill while files are moved leaves a manifest that says "running", by which they are recognised as ours.
+        replace_text(self.path / MANIFEST, self._manifest("running", {}))
+        for name in (*DATA_FILES, MANIFEST):
             self.partial(name).replace(self.path / name)
-        self.partial(MANIFEST).replace(manifest)
 
-    def _mark(self) -> None:
-        """A manifest that says ``running`` while files are moved, so that a kill in between is recognised as ours."""
-        running = {
-            "format_version": FORMAT_VERSION,
-            "kind": KIND,
-            "status": "running",
-            "settings": self.recorded,
-        }
-        aside = self.path / f"{MANIFEST}.new"
-        aside.write_text(json.dumps(running, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        aside.replace(self.path / MANIFEST)
+    def _manifest(self, status: str, said: dict[str, Any]) -> str:
+        whole = {"format_version": FORMAT_VERSION, "kind": KIND, "status": status, **said}
+        whole |= {"settings": self.recorded, "sources": self.sources}
+        return json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
 
     def _inspect(self) -> None:
-        for given in self._inputs:
+        for key, given in self._given:
             if Path(given).resolve() in {(self.path / name).resolve() for name in (DATA, SELECTION)}:
-                raise InputError(f"input={given}: the selection would replace it; choose another output_dir")
+                raise InputError(f"{key}={given}: the selection would replace it; choose another output_dir")
         manifest = self.path / MANIFEST
         if not manifest.exists():
-            for name in (DATA, SELECTION, REPORT):
+            for name in DATA_FILES:
                 if (self.path / name).exists():
                     raise InputError(
                         f"output_dir={self.path}: holds a {name} of something else; choose another folder"
@@ -103,19 +90,13 @@ class SelectionFolder:
             raise InputError(
                 f"output_dir={self.path}: its {MANIFEST} is not a selection's; choose another folder"
             )
-        self.complete = found["status"] == "complete" and self._is_this(found)
+        check_version(self.path, MANIFEST, found.get("format_version"), FORMAT_VERSION)
+        self.complete = found.get("status") == "complete" and self._is_this(found)
 
     def _is_this(self, found: dict[str, Any]) -> bool:
         """Same settings, same inputs, files as they were written; anything else is selected anew."""
         recorded = json.loads(json.dumps(self.recorded))
-        if found["settings"] != recorded or found["sources"] != {
-            path: digest(Path(path)) for path in self._inputs
-        }:
+        if found.get("settings") != recorded or found.get("sources") != self.sources:
             return False
-        return all(
-            (self.path / name).exists() and self._describe(self.path / name) == described
-            for name, described in found["files"].items()
-        )
-
-    def _describe(self, path: Path) -> dict[str, Any]:
-        return {"bytes": path.stat().st_size, "sha256": digest(path)}
+        files = {name: describe(self.path / name) for name in DATA_FILES if (self.path / name).exists()}
+        return found.get("files") == files

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from data_synth.output_folder import describe as describe_file
 from data_synth.tools.curation import CATALOGUE, Collection, Curation, describe, find_files
 from data_synth.tools.embedding import open_embedder
 from data_synth.tools.folder import (
@@ -21,7 +22,6 @@ from data_synth.tools.folder import (
     SHARING,
     TOOLS,
     check_folder,
-    describe_file,
     staged,
     write_manifest,
 )

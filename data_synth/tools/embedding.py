@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_synth.output_folder import file_digest
 from recipes.command import InputError
 
 MINILM = "minilm"
@@ -91,12 +92,29 @@ def _load(folder: Path, key: str) -> Any:
         raise InputError(f"{key}={folder}: not a model that can be read ({error}); give another") from None
 
 
+def model_digest(model: str, key: str = "embedding") -> str:
+    """SHA-256 over names and contents of the model's files, but for hidden ones.
+
+    Raises:
+        InputError: the package or the folder isn't there; ``key`` is named in it.
+    """
+    return _folder_digest(_folder(model, key))
+
+
+def _folder_digest(folder: Path) -> str:
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    shown = {name.as_posix(): path for name, path in files.items() if not _is_hidden(name)}
+    whole = [(name, file_digest(path)) for name, path in sorted(shown.items())]
+    return hashlib.sha256(repr(whole).encode()).hexdigest()
+
+
+def _is_hidden(name: Path) -> bool:
+    return any(part.startswith(".") for part in name.parts)
+
+
 def _cache_of(cache: Path, folder: Path) -> Path:
-    """The cache's file for this model: its name carries a hash of the model's configuration and the weights' size."""
-    weights = sorted((file.name, file.stat().st_size) for file in folder.rglob("*") if file.is_file())
-    config = (folder / "config.json").read_bytes()
-    digest = hashlib.sha256(config + repr(weights).encode()).hexdigest()[:12]
-    return cache.with_name(f"{cache.stem}.{digest}.npz")
+    """The cache's file for this model: its name carries the digest of the model's files."""
+    return cache.with_name(f"{cache.stem}.{_folder_digest(folder)[:12]}.npz")
 
 
 def _read(cache: Path) -> dict[bytes, NDArray[np.float32]]:

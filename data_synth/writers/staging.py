@@ -5,17 +5,15 @@ The folder may hold other things, such as data_synth's own output: only files of
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from recipes.command import InputError, make_folder
+from data_synth import output_folder
+from recipes.command import InputError
 
 FORMAT_VERSION = 1
 KIND = "data_synth.export"
@@ -25,7 +23,7 @@ OUTPUTS = (
     *("train_rows.jsonl", "train.parquet", "train_packed.idx.parquet", "train_packed_metadata.json"),
     *("train_messages.jsonl", "train_report.html", "tokenizer", REJECTED, MANIFEST),
 )
-LOCK, MOVING = ".export.lock", ".export.moving"
+LOCK, STAGE, MOVING = ".export.lock", ".export.partial", ".export.moving"
 """``MOVING`` holds, while files are moved, the names of all that an export may have left: a kill orphans none."""
 
 
@@ -53,8 +51,7 @@ def check_folder(output_dir: Path, inputs: Sequence[str]) -> None:
             )
 
 
-@contextmanager
-def staged(output_dir: Path) -> Iterator[Path]:
+def staged(output_dir: Path) -> AbstractContextManager[Path]:
     """A folder to write into; its files replace those of an earlier export when the block ends without error.
 
     A run that is killed while it writes leaves the earlier export as it was. One that is killed in the moment
@@ -66,50 +63,14 @@ def staged(output_dir: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder can't be made, or another export is writing there.
     """
-    is_new = not output_dir.exists()
-    make_folder("output_dir", output_dir)
-    try:
-        with _locked(output_dir):
-            stage = output_dir / ".export.partial"
-            shutil.rmtree(stage, ignore_errors=True)
-            stage.mkdir()
-            try:
-                yield stage
-                _publish(stage, output_dir)
-            finally:
-                shutil.rmtree(stage, ignore_errors=True)
-    except BaseException:
-        if is_new:
-            (output_dir / LOCK).unlink(missing_ok=True)
-            output_dir.rmdir()
-        raise
-
-
-@contextmanager
-def _locked(output_dir: Path) -> Iterator[None]:
-    with (output_dir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"output_dir={output_dir}: another export is writing there; wait, or choose another"
-            ) from None
-        yield
+    busy = "another export is writing there; wait, or choose another"
+    return output_folder.staged(output_dir, LOCK, STAGE, lambda stage: _publish(stage, output_dir), busy)
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """``{relative name: {"bytes", "sha256"}}`` of every file under ``folder``, sorted."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": digest(path)}
-        for path in files
-    }
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): output_folder.describe(path) for path in files}
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
+from data_synth.output_folder import file_digest
 from data_synth.writers.rows import Row
 from data_synth.writers.vocabulary import (
     CLOCK_PATTERN,
@@ -120,7 +121,7 @@ def describe(tokenizer: PreTrainedTokenizerFast, folder: Path) -> dict[str, Any]
     return {
         "tokenizer": {
             "path": folder.name,
-            "sha256": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
+            "sha256": file_digest(folder / "tokenizer.json"),
             "vocab_size": len(tokenizer),
         },
         "template_sha256": hashlib.sha256(str(tokenizer.chat_template).encode()).hexdigest(),

@@ -10,8 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import must_run, run_module
+
+from data_synth.output_folder import file_digest
+from data_synth.selection.embedding import embed_pool
+from data_synth.selection.pool import read_pool
+from data_synth.tools.embedding import model_digest
 
 OUTPUTS = ("data.jsonl", "selection.jsonl", "report.html", "manifest.json")
 WORDS = [
@@ -140,7 +146,21 @@ def test_with_a_sentence_encoder(tmp_path):
     must_run("data_synth.select", f"input={tmp_path}/rows.jsonl", "budget=9", "mode=paper", folder)
     manifest = json.loads((tmp_path / "out/manifest.json").read_text())
     assert manifest["num_rows"] == 9
+    assert manifest["settings"]["embedding_sha256"] == model_digest("minilm")
     assert manifest["embeddings"]["embeddings.npy"]["width"] == 384
+
+
+def test_vectors_of_another_model_are_not_kept(tmp_path):
+    make_rows(tmp_path / "rows.jsonl", 12)
+    pool = read_pool([f"{tmp_path}/rows.jsonl"], 256)
+    made_from = {"embedding": "lexical", "embedding_sha256": "one", "sources": ["rows"]}
+    first = embed_pool(pool, made_from, tmp_path, 256)
+    np.save(tmp_path / "embeddings.npy", first * 2)
+    record = json.loads((tmp_path / "embeddings.json").read_text())
+    record["sha256"] = file_digest(tmp_path / "embeddings.npy")
+    (tmp_path / "embeddings.json").write_text(json.dumps(record))
+    assert (embed_pool(pool, made_from, tmp_path, 256) == first * 2).all(), "kept"
+    assert (embed_pool(pool, made_from | {"embedding_sha256": "two"}, tmp_path, 256) == first).all()
 
 
 def test_splits_that_share_nothing_pass_and_others_are_refused(tmp_path):
@@ -164,6 +184,35 @@ def test_splits_that_share_nothing_pass_and_others_are_refused(tmp_path):
     refused = run_module("data_synth.select", f"input={tmp_path}/train.jsonl", *held_out)
     assert refused.returncode == 2 and "held_out" in refused.stderr
     assert not (tmp_path / "out/data.jsonl").exists()
+
+
+def test_held_out_files_are_checked_whenever_they_change(tmp_path):
+    make_rows(tmp_path / "rows.jsonl", 90, seed=1, tool="train")
+    make_rows(tmp_path / "test.jsonl", 30, seed=2, tool="test")
+    given = [*arguments(tmp_path), f"held_out={tmp_path}/test.jsonl", f"output_dir={tmp_path}/out"]
+    clean = (tmp_path / "test.jsonl").read_bytes()
+
+    def refuses_overlap() -> None:
+        make_rows(tmp_path / "test.jsonl", 30, seed=2, tool="train")
+        refused = run_module("data_synth.select", *given)
+        assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1, refused.stderr
+        assert refused.stderr.startswith("error: held_out=[") and " tools, such as train_" in refused.stderr
+
+    refuses_overlap()
+    assert not (tmp_path / "out/data.jsonl").exists()
+    (tmp_path / "test.jsonl").write_bytes(clean)
+    must_run("data_synth.select", *given)
+    assert must_run("data_synth.select", *given).stdout.endswith("is complete: 60 rows\n")
+    written = {name: (tmp_path / "out" / name).read_bytes() for name in OUTPUTS}
+    refuses_overlap()
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in OUTPUTS} == written
+    make_rows(tmp_path / "test.jsonl", 30, seed=3, tool="other")
+    assert must_run("data_synth.select", *given).stdout.startswith("wrote 60 rows")
+    for name in ("data.jsonl", "selection.jsonl"):
+        assert (tmp_path / "out" / name).read_bytes() == written[name], "held-out rows choose nothing"
+    given[-2] = f"held_out={tmp_path}/none.jsonl"
+    refused = run_module("data_synth.select", *given)
+    assert refused.returncode == 2 and f"held_out={tmp_path}/none.jsonl: No such file" in refused.stderr
 
 
 REFUSED = [
