@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from data_synth.filters.settings import FilterSettings
 from data_synth.llm.settings import MACHINE_LLM_KEYS, LlmSettings
+from data_synth.output_folder import input_digest
+from data_synth.tools.embedding import model_digest
 from data_synth.tools.settings import ToolsSettings
 from recipes.command import InputError
 
@@ -61,13 +62,18 @@ class Settings:
             raise InputError(f"{key}={getattr(self, key)}: leaves nothing to split={self.split}; try 0.1")
 
     def recorded(self) -> dict[str, Any]:
-        """What decides the bytes of the output, as flat JSON: dotted key to value."""
+        """What decides the bytes of the output, as flat JSON: dotted key to value. Files enter by their SHA-256.
+
+        Raises:
+            InputError: a file or a model that a key names can't be read.
+        """
         flat: dict[str, Any] = {}
         for key, value in dataclasses.asdict(self).items():
             _flatten(key, value, flat)
-        if self.tools.path is not None and self.tools.path.is_file():
-            with self.tools.path.open("rb") as file:
-                flat["tools.sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        if self.tools.path is not None:
+            flat["tools.sha256"] = input_digest("tools.path", self.tools.path)
+        if self.tools.embedding is not None:
+            flat["tools.embedding_sha256"] = model_digest(self.tools.embedding, "tools.embedding")
         return {key: value for key, value in flat.items() if key not in MACHINE_KEYS}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from data_synth.tasks.decomposition.settings import DecompositionSettings
 from data_synth.tasks.long_horizon.settings import LongHorizonSettings
@@ -52,3 +52,8 @@ class MixtureRun(SchedulingSettings):
                 raise InputError(f"weights.{name}={weight}: a weight; use 0 to leave the task out, or more")
         if not any(weights.values()):
             raise InputError("weights: all are 0; give one task at least a weight above 0")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the bytes of the output, the files among the sources of a drawn task included."""
+        sources = self.procedural.source_digests("procedural.") if self.weights.procedural else {}
+        return super().recorded() | sources

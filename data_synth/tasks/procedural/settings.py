@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from data_synth.config import Settings, check_share
+from data_synth.output_folder import input_digest
 from data_synth.tasks.decomposition.settings import ComposeSettings
 from data_synth.tasks.procedural.workflow import SUBTASKS, Subtask
 from recipes.command import InputError
+
+BUILT_IN = ("decomposition", "questions")
+"""The sources that are no files."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,16 @@ class ProceduralSettings:
     num_distractors: Span
     related_share: float
     compose: ComposeSettings
+
+    def source_digests(self, prefix: str) -> dict[str, list[str]]:
+        """SHA-256 of the files among the sources, in their order, to be recorded; nothing where there is none.
+
+        Raises:
+            InputError: one can't be read.
+        """
+        files = [Path(name) for name in self.sources if name not in BUILT_IN]
+        digests = [input_digest(f"{prefix}sources", path) for path in files]
+        return {f"{prefix}sources_sha256": digests} if digests else {}
 
     @property
     def subtasks(self) -> tuple[Subtask, ...]:
@@ -83,3 +98,7 @@ class ProceduralRun(Settings):
         """Raise InputError for what no run can do."""
         super().check()
         self.procedural.check("procedural.")
+
+    def recorded(self) -> dict[str, Any]:
+        """What decides the bytes of the output, the files among the sources included."""
+        return super().recorded() | self.procedural.source_digests("procedural.")
