@@ -24,9 +24,7 @@ class Seen:
 
     def is_near(self, text_hash: int | None) -> bool:
         """Whether an earlier row says nearly the same; never, where texts aren't compared."""
-        return (
-            self._texts is not None and text_hash is not None and self._texts.find(text_hash) is not None
-        )
+        return self._texts is not None and text_hash is not None and self._texts.find(text_hash) is not None
 
     def add(self, instance: str, text_hash: int | None) -> None:
         """Remember a row."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -153,6 +154,11 @@ def main(config: DictConfig) -> None:
             write_export_card(folder, {**manifest, "files": files}, [Path(path) for path in settings.paths])
         write_manifest(folder, manifest)
     print(json.dumps({key: value for key, value in manifest.items() if key.startswith("num_")}))
+    if num_too_long := manifest.get("packed", {}).get("num_too_long", 0):
+        print(
+            f"pack_size={settings.pack_size}: {num_too_long} documents are longer and in no pack; raise it",
+            file=sys.stderr,
+        )
 
 
 def _check(settings: ExportConfig) -> None:

@@ -98,6 +98,8 @@ def typed[T](schema: type[T], config: DictConfig) -> T:
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as error:
+        if missing := re.search(r"Missing mandatory value: (\S+)", str(error)):
+            raise InputError(f"{missing[1]}: missing; give it as {missing[1]}=VALUE") from None
         raise InputError(f"{getattr(error, 'full_key', '')}: {str(error).splitlines()[0]}") from None
     return _build(schema, values, prefix="")
 

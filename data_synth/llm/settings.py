@@ -85,6 +85,10 @@ class LlmSettings:
     def __post_init__(self) -> None:
         """Raise InputError for what no model can do."""
         if self.name == "scripted":
+            if self.model or self.base_url:
+                raise InputError(
+                    "llm.name=scripted: has no use for llm.model and llm.base_url; add llm=openai"
+                )
             return
         self._check_endpoints()
         self._check_ranges()

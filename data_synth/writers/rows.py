@@ -82,6 +82,8 @@ def check_files(paths: Sequence[str]) -> None:
         InputError: naming it.
     """
     for path in paths:
+        if Path(path).is_dir():
+            raise InputError(f"input={path}: a folder; give the data.jsonl in it")
         if not Path(path).is_file():
             raise InputError(
                 f"input={path}: no such file; give the data.jsonl that python -m data_synth wrote"

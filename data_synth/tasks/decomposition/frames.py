@@ -127,6 +127,11 @@ ALONGSIDE = {
         "。还有，{}",
     ),
 }
+ANYWAY = {
+    "en": (". In any case, {}", ". Either way, {}", ". Whatever comes out, {}"),
+    "zh": ("。无论如何，{}", "。不管结果怎样，{}", "。另外不管怎样，{}"),
+}
+"""After what depends on a condition, for what doesn't."""
 APART = {
     "en": (
         ". Separately, {}",

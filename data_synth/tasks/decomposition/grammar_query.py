@@ -190,6 +190,8 @@ class _Writer:
             if last.conditions and last.conditions[0].condition == opposite:
                 return self._joined(text, self._pick(frames.OTHERWISE, clause), clause)
             return self._joined(text, self._if(self._condition(step), "{}", clause), clause)
+        if last.conditions:
+            return self._joined(text, self._pick(frames.ANYWAY, clause), clause)
         if any(argument.origin == "step" for argument in step.arguments):
             return self._joined(text, self._pick(frames.AFTER, clause), clause)
         shares = {argument.slot for argument in step.arguments if argument.slot}

@@ -25,11 +25,14 @@ COMPARISONS = {
 
 
 def result_noun(step: StepView, argument: ArgumentView, source: Tool, language: str) -> str:
-    """What an earlier step answers, as a noun: ``that hotel``, ``the first hotel``, ``the city of the first hotel``."""
+    """What an earlier step answers, as a noun: ``that hotel``, ``the first hotel``, ``the city of the first hotel``.
+
+    ``that`` is what the step right before answers; a step further away is named: ``the date of file FLI-56495``.
+    """
     text = noun(step.tool, argument.name, language)
     parts = argument.field.split(".")
     if "0" not in parts:
-        return text
+        return text if argument.source == step.id - 1 else _distant(step, argument, source, language)
     if is_identifier(argument.schema, argument.name):
         return re.sub("^那", "第一", text) if language == "zh" else re.sub("^that ", "the first ", text)
     if parts[-1] == "0":
@@ -38,6 +41,21 @@ def result_noun(step: StepView, argument: ArgumentView, source: Tool, language: 
     item = list_item(source, parts[: parts.index("0")], language)
     called = thing(source, parts[-1], language)
     return f"第一个{item}的{called}" if language == "zh" else f"the {called} of the first {item}"
+
+
+def _distant(step: StepView, argument: ArgumentView, source: Tool, language: str) -> str:
+    if is_identifier(argument.schema, argument.name):
+        called = thing(step.tool, argument.name, language)
+        return f"之前的那个{called}" if language == "zh" else f"the {called} from before"
+    called = label(source, argument.field.split(".")[-1], language)
+    owner = _owner(source, called, language)
+    if not owner:
+        return noun(step.tool, argument.name, language)
+    if language == "zh":
+        return f"{owner}{argument.source_record}的{called}"
+    return (
+        f"the {called} of {f'{owner} {argument.source_record}' if argument.source_record else f'the {owner}'}"
+    )
 
 
 def list_item(tool: Tool, path: list[str], language: str) -> str:

@@ -24,6 +24,7 @@ class ArgumentView:
         value: where it is ``said`` or ``known``.
         source: id of the step that answers it, of ``source_tool``.
         source_number: its number in this round's plan; None if it was planned in an earlier round.
+        source_record: id of what that step is about, where the user said it.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ArgumentView:
     source: int = 0
     source_tool: Tool | None = None
     source_number: int | None = None
+    source_record: str = ""
     field: str = ""
 
 
@@ -81,9 +83,7 @@ def step_views(plan: Plan, round_: Round, tools: Mapping[str, Tool]) -> list[Ste
         for name, argument in step.arguments.items():
             schema = parameter_schema(tool, name)
             if isinstance(argument, Output):
-                arguments.append(
-                    _from_step(name, argument, schema, tools[plan.step(argument.step).tool], numbers)
-                )
+                arguments.append(_from_step(name, argument, schema, plan, tools, numbers))
             elif argument.slot in round_.slots:
                 arguments.append(ArgumentView(name, "said", argument.slot, schema, argument.value))
             elif argument.slot in round_.asks:
@@ -103,9 +103,17 @@ def _was_planned(round_: Round, identifier: int, name: str) -> bool:
 
 
 def _from_step(
-    name: str, argument: Output, schema: Mapping[str, Any], tool: Tool, numbers: Mapping[int, int]
+    name: str,
+    argument: Output,
+    schema: Mapping[str, Any],
+    plan: Plan,
+    tools: Mapping[str, Tool],
+    numbers: Mapping[int, int],
 ) -> ArgumentView:
     field = ".".join(str(part) for part in argument.path)
+    source = plan.step(argument.step)
+    tool = tools[source.tool]
+    about = source.arguments.get(str(tool.hints.get("effect", {}).get("id", "")))
     return ArgumentView(
         name,
         "step",
@@ -114,6 +122,7 @@ def _from_step(
         source=argument.step,
         source_tool=tool,
         source_number=numbers.get(argument.step),
+        source_record=str(about.value) if isinstance(about, Given) else "",
         field=field,
     )
 

@@ -51,6 +51,8 @@ def _result(result: Result, words: Words) -> str:
             return words.say(GROUP, "none", **several)
         items = [_item(record, result, words) for record in records[:NUM_ITEMS]]
         key = "found_one" if len(records) == 1 else "found"
+        if len(records) > NUM_ITEMS:
+            items[0] = ("其中有" if words.language == "zh" else "among them ") + items[0]
         separator = "；" if words.language == "zh" else "; "
         return words.say(GROUP, key, number=len(records), items=separator.join(items), **several)
     record = dict(result.answer)

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from data_synth.llm.model import AnswerError
+from data_synth.llm.scripted import ScriptedModel
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Plan
 from data_synth.simulator.simulator import Simulator
@@ -86,7 +87,7 @@ class ToolAugmentedTask:
     def _unfold(self, plan: Plan, stream: str, language: str) -> tuple[Dialogue, Simulator]:
         """The dialogue, and the world as it left it."""
         box = self.toolbox
-        model = box.model if box.settings.llm.waits else None
+        model = None if isinstance(box.model, ScriptedModel) else box.model
         simulator = Simulator(box.tools, stream, model, language)
         course = Course(plan, Random(f"{stream}/course"))
         return Director(box, plan, course, simulator, language, stream).run(), simulator
