@@ -20,7 +20,7 @@ class Schedule:
 
     def __init__(self, weights: Mapping[str, float], num_rows: int) -> None:
         self.tasks = [task for task, weight in weights.items() if weight > 0]
-        shares = np.array([weights[task] for task in self.tasks])
+        shares = np.array([weights[task] for task in self.tasks], dtype=np.float64)
         shares /= shares.sum()
         counts = np.ceil(shares * num_rows).astype(np.int64) + len(shares)
         due = np.concatenate([(np.arange(n) + 0.5) / share for n, share in zip(counts, shares, strict=True)])

@@ -87,7 +87,7 @@ class ToolAugmentedTask:
     def _unfold(self, plan: Plan, stream: str, language: str) -> tuple[Dialogue, Simulator]:
         """The dialogue, and the world as it left it."""
         box = self.toolbox
-        model = None if isinstance(box.model, ScriptedModel) else box.model
+        model = None if type(box.model) is ScriptedModel else box.model
         simulator = Simulator(box.tools, stream, model, language)
         course = Course(plan, Random(f"{stream}/course"))
         return Director(box, plan, course, simulator, language, stream).run(), simulator
