@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 from commands import must_run
+from hypothesis import settings
 
 os.environ["WANDB_MODE"] = "disabled"  # for the commands that tests start, unless a test is about it
+# The same examples each time: what others change can't break a test. To look further: --hypothesis-profile=default
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from data_synth.filters.clock import date_forms, split_date_time, time_forms
-from data_synth.filters.numerals import chinese_numerals, english_numerals
+from data_synth.filters.numerals import chinese_numerals, english_numeral_patterns
 
 PLACEHOLDER = "<value>"
 _PLAIN = str.maketrans(
@@ -97,7 +97,7 @@ def number_forms(value: float, language: str) -> list[str]:
     if value < 0 or decimals:
         return forms
     number = int(whole)
-    forms += [rf"(?<![a-z]){word.replace(' ', '[ -]+')}(?![a-z])" for word in english_numerals(number)]
+    forms += english_numeral_patterns(number)
     if language == "zh":
         forms += [
             rf"(?<![{_CHINESE_DIGITS}第]){word}(?![{_CHINESE_DIGITS}下些起样定直切般共])"

@@ -10,6 +10,7 @@ ONES = re.split(
     " seventeen eighteen nineteen",
 )
 TENS = re.split(" ", "twenty thirty forty fifty sixty seventy eighty ninety")
+_WORDS = "|".join([*ONES, *TENS, "hundred", "thousand"])
 DIGITS = "零一二三四五六七八九"
 LARGEST = 9_999
 
@@ -31,6 +32,15 @@ def english_numerals(number: int) -> list[str]:
     return [
         f"{head} {joint}{tail}" for head in heads for tail in english_numerals(low) for joint in ("", "and ")
     ]
+
+
+def english_numeral_patterns(number: int) -> list[str]:
+    """Regular expressions for :func:`english_numerals`, none of which matches the beginning of a larger numeral."""
+    patterns = []
+    for words in english_numerals(number):
+        joint = "[ -]+(?:and[ -]+)?" if words.endswith(("hundred", "thousand")) else "[ -]+"
+        patterns.append(rf"(?<![a-z]){words.replace(' ', '[ -]+')}(?![a-z]|{joint}(?:{_WORDS})(?![a-z]))")
+    return patterns
 
 
 def chinese_numerals(number: int) -> list[str]:
