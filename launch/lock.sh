@@ -15,8 +15,8 @@ for package in llm llama-cpp-python diskcache click-default-group condense-json 
 done
 
 "$uv" pip compile pyproject.toml --extra rehearsal --extra dev --extra bench \
-  --override docker/overrides-rehearsal.txt \
+  --override docker/overrides-rehearsal.txt --override docker/overrides-games.txt \
   "${weights_only[@]}" "${common[@]}" -o docker/constraints-rehearsal.txt "$@"
-"$uv" pip compile pyproject.toml --extra gpu "${common[@]}" -o docker/constraints-gpu.txt "$@"
+"$uv" pip compile pyproject.toml --extra gpu --override docker/overrides-games.txt "${common[@]}" -o docker/constraints-gpu.txt "$@"
 "$uv" pip compile docker/source-builds.in --constraint docker/constraints-gpu.txt "${common[@]}" \
   -o docker/constraints-source-builds.txt "$@"

@@ -23,6 +23,7 @@ fi
 
 [[ $(uname -sm) == "Linux x86_64" ]] || fail "the lock holds for Linux on x86_64, this is $(uname -sm); see docker/ for what it pins"
 command -v c++ >/dev/null || fail "no C++ compiler: megatron-core builds a data helper with it; install g++ (Debian: apt-get install g++)"
+command -v make >/dev/null || fail "no make: fast-downward-textworld, ALFWorld's planner, is built with it; install make (Debian: apt-get install make)"
 
 # A pyenv shim answers command -v and still fails, so every candidate is run.
 is_python312() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' >/dev/null 2>&1; }
@@ -61,7 +62,7 @@ if [[ -e $venv ]] && ! is_python312 "$venv/bin/python"; then
   rm -rf "$venv"
 fi
 [[ -x $venv/bin/python ]] || "$uv" venv --quiet --python "$python312" "$venv"
-echo "setup: installing $(grep -c '^[A-Za-z0-9].*==' "$lock") packages into $venv"
+echo "setup: installing $(grep -c '^[A-Za-z0-9].*==' "$lock") packages into $venv; the first time on a machine, ALFWorld's planner is compiled (a minute or two)"
 "$uv" pip sync --python "$venv/bin/python" --require-hashes "$lock"
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --no-build-isolation --editable "$root"
 echo "$stamp" > "$venv/.magic-stamp"
