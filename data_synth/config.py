@@ -43,6 +43,11 @@ class Settings:
     tools: ToolsSettings
     filters: FilterSettings
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """In the order in which rows take turns."""
+        return ("en", "zh") if self.language == "both" else (self.language,)
+
     def check(self) -> None:
         """Raise InputError for what no run can do."""
         for key, lowest in (("num_samples", 1), ("num_workers", 1), ("max_redraws", 0), ("max_attempts", 1)):

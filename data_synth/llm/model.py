@@ -7,7 +7,9 @@ scripted model reads the variables instead of the prompt, and answers in the sam
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -19,6 +21,8 @@ import jsonschema
 
 BETWEEN_MESSAGES = "\0---\0"
 """Stands for a template's lines ``---`` while it is rendered: a variable may hold such a line too."""
+TEXT_SCHEMA = {"type": "string", "minLength": 1, "maxLength": 4000}
+"""Of some sentences."""
 
 
 class AnswerError(Exception):
@@ -114,6 +118,38 @@ def parse_answer(text: str, schema: Mapping[str, Any]) -> Any:
     except RecursionError:
         raise AnswerError("answer_not_in_schema", "nested too deep") from None
     return value
+
+
+def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON schema of an answer that has ``properties``, name to schema, and nothing else."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def one_line(text: str, marks: re.Pattern[str]) -> str:
+    """A text of an answer on one line.
+
+    Args:
+        marks: what it must not hold, or the format of the row it goes into couldn't be read back.
+
+    Raises:
+        AnswerError: it is empty, or holds a mark.
+    """
+    line = " ".join(text.split())
+    if not line:
+        raise AnswerError("empty_text")
+    if found := marks.search(line):
+        raise AnswerError("format_marks", found[0])
+    return line
+
+
+def request_seed(stream: str, role: str) -> int:
+    """The seed of a request, from the names of its row and its role."""
+    return int(hashlib.sha256(f"{stream}/{role}".encode()).hexdigest()[:7], 16)
 
 
 @lru_cache(maxsize=512)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from itertools import islice
 from random import Random
 from typing import Any
 
-import yaml
+from data_synth.package_data import read_yaml
 
 _PART = re.compile(r"\{([^{}]+)\}")
 NUM_VALUES = 5000
@@ -24,9 +23,7 @@ NUM_VALUES = 5000
 @cache
 def vocabulary(language: str) -> dict[str, tuple[str, ...]]:
     """Kind to the entries of its list, with patterns as they are written."""
-    text = resources.files("data_synth.simulator").joinpath("kinds", f"{language}.yaml").read_text("utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    loaded: dict[str, Any] = yaml.load(text, Loader=loader)
+    loaded: dict[str, Any] = read_yaml("data_synth.simulator", "kinds", f"{language}.yaml")
     own = {kind: tuple(_entries(entries)) for kind, entries in loaded.items()}
     return own if language == "en" else vocabulary("en") | own
 

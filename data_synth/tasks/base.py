@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Split = Literal["train", "validation", "test"]
+STRIDE = 1009
+"""Between the positions of two attempts at a row, so that another attempt begins with another tool or text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,17 @@ class Task(Protocol):
 
     def domain(self, index: int) -> str:
         """``<task>/<subtask>`` of row ``index``."""
+
+
+def in_turn[Option](options: Sequence[Option], index: int) -> tuple[Option, int]:
+    """Whose turn row ``index`` is, where rows take the options in turn, and how many turns that option had before."""
+    turn, place = divmod(index, len(options))
+    return options[place], turn
+
+
+def text_digest(text: str) -> str:
+    """SHA-256 (hex) of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def split_of(fingerprint: str, test_share: float, validation_share: float = 0.0) -> Split:

@@ -11,7 +11,7 @@ from typing import Any
 from data_synth.config import Settings
 from data_synth.llm import open_model
 from data_synth.llm.model import Model
-from data_synth.tasks.base import Split
+from data_synth.tasks.base import Split, in_turn
 from data_synth.tools.collection import load_tools, tool_split, tools_of_split
 from data_synth.tools.embedding import open_embedder
 from data_synth.tools.graphs import ToolGraphs, build_graphs
@@ -63,7 +63,11 @@ class Toolbox:
     @property
     def languages(self) -> tuple[str, ...]:
         """In the order in which rows take turns."""
-        return ("en", "zh") if self.settings.language == "both" else (self.settings.language,)
+        return self.settings.languages
+
+    def language(self, turn: int) -> str:
+        """The language of a turn."""
+        return in_turn(self.languages, turn)[0]
 
     def tool_at(self, position: int) -> Tool:
         """The tools in turn: each once in a shuffled order, then each once in another."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
-import yaml
-
+from data_synth.package_data import read_yaml
 from recipes.command import InputError
 
 
@@ -26,8 +24,7 @@ class GraphSettings:
     @classmethod
     def default(cls) -> GraphSettings:
         """The recipe's values, for callers without a recipe."""
-        text = resources.files("recipes").joinpath("tools/graph/default.yaml").read_text(encoding="utf-8")
-        return cls(**yaml.safe_load(text))
+        return cls(**read_yaml("recipes", "tools", "graph", "default.yaml"))
 
     def check(self, prefix: str) -> None:
         """Raise InputError for what no graph can be built with; ``prefix`` is the group's: ``tools.graph.``."""

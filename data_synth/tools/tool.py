@@ -57,6 +57,16 @@ class Tool:
         """As a line of ``tools.jsonl``."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    def to_world(self) -> dict[str, Any]:
+        """As a row's ``gold`` holds it: as far as its simulated answers depend on it."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "parameters": self.parameters,
+            "output": self.output,
+            "hints": {key: self.hints[key] for key in ("effect",) if key in self.hints},
+        }
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Tool:
         """What ``to_record`` gave."""

@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from importlib import resources
 
-import yaml
+from data_synth.package_data import read_yaml
 
 type Words = tuple[str, ...]
 
 _WORD = re.compile(r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
-_LISTS = yaml.safe_load(
-    resources.files("data_synth.tools").joinpath("words.yaml").read_text(encoding="utf-8")
-)
+_LISTS = read_yaml("data_synth.tools", "words.yaml")
 _ABBREVIATIONS: dict[str, str] = _LISTS["abbreviations"]
 GENERIC = frozenset(_LISTS["generic"].split())
 SETTINGS = frozenset(_LISTS["settings"].split())

@@ -7,10 +7,10 @@ and ``put_into_words`` are its stages.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from random import Random
 from typing import Any
 
+from data_synth.llm.model import request_seed
 from data_synth.operators.plan import Plan
 from data_synth.tasks.decomposition.blueprint import Blueprint, Round, rounds_of
 from data_synth.tasks.decomposition.draw import draw_plan
@@ -68,8 +68,3 @@ def put_into_words(
         shared["round"] = round_ = dataclasses.replace(round_, texts=tuple(write_steps(*ask_of)))
         worded.append(dataclasses.replace(round_, reply=write_reply(*ask_of)))
     return tuple(worded)
-
-
-def request_seed(stream: str, role: str) -> int:
-    """The seed of a request, from the names of its row and its role."""
-    return int(hashlib.sha256(f"{stream}/{role}".encode()).hexdigest()[:7], 16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import data_synth.tasks.decomposition.grammar_query
 import data_synth.tasks.decomposition.grammar_reply
 import data_synth.tasks.decomposition.grammar_steps  # noqa: F401 - they register the scripted model's grammars
-from data_synth.llm.model import AnswerError, Model, ask
+from data_synth.llm.model import TEXT_SCHEMA, Model, ask, object_schema, one_line, request_seed
 
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 4000}
-_STEP_TEXT = {"type": "string", "minLength": 1, "maxLength": 1000}
+_STEP_TEXT = TEXT_SCHEMA | {"maxLength": 1000}
 NUMBERED = re.compile(r"Step\d+\.|</?(?:Plan|Reply|Query)>")
 """What a text must not hold, or the answer's format couldn't be read back."""
 
@@ -24,8 +22,7 @@ def write_query(model: Model, language: str, stream: str, shared: Mapping[str, A
     Raises:
         AnswerError: the answer couldn't be used.
     """
-    schema = _object("query", _TEXT)
-    return _one_line(ask(model, "query", schema, _seed(stream, "query"), language, **shared)["query"])
+    return one_line(_ask(model, "query", TEXT_SCHEMA, language, stream, shared), NUMBERED)
 
 
 def write_steps(model: Model, language: str, stream: str, shared: Mapping[str, Any]) -> list[str]:
@@ -37,9 +34,8 @@ def write_steps(model: Model, language: str, stream: str, shared: Mapping[str, A
     number = len(shared["round"].steps)
     if number == 0:
         return []
-    schema = _object("steps", {"type": "array", "items": _STEP_TEXT, "minItems": number, "maxItems": number})
-    answer = ask(model, "steps", schema, _seed(stream, "steps"), language, **shared)
-    return [_one_line(text) for text in answer["steps"]]
+    schema = {"type": "array", "items": _STEP_TEXT, "minItems": number, "maxItems": number}
+    return [one_line(text, NUMBERED) for text in _ask(model, "steps", schema, language, stream, shared)]
 
 
 def write_reply(model: Model, language: str, stream: str, shared: Mapping[str, Any]) -> str:
@@ -48,27 +44,17 @@ def write_reply(model: Model, language: str, stream: str, shared: Mapping[str, A
     Raises:
         AnswerError: the answer couldn't be used.
     """
-    schema = _object("reply", _TEXT)
-    return _one_line(ask(model, "reply", schema, _seed(stream, "reply"), language, **shared)["reply"])
+    return one_line(_ask(model, "reply", TEXT_SCHEMA, language, stream, shared), NUMBERED)
 
 
-def _object(key: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": {key: schema}, "required": [key], "additionalProperties": False}
-
-
-def _one_line(text: str) -> str:
-    """The text on one line.
-
-    Raises:
-        AnswerError: it is empty, or holds marks of the answer's format.
-    """
-    line = " ".join(text.split())
-    if not line:
-        raise AnswerError("empty_text")
-    if found := NUMBERED.search(line):
-        raise AnswerError("format_marks", found[0])
-    return line
-
-
-def _seed(stream: str, role: str) -> int:
-    return int(hashlib.sha256(f"{stream}/{role}".encode()).hexdigest()[:7], 16)
+def _ask(
+    model: Model,
+    role: str,
+    schema: Mapping[str, Any],
+    language: str,
+    stream: str,
+    shared: Mapping[str, Any],
+) -> Any:
+    """The one property of the role's answer, which bears the role's name."""
+    seed = request_seed(stream, role)
+    return ask(model, role, object_schema({role: schema}), seed, language, **shared)[role]

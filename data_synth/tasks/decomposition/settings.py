@@ -57,8 +57,8 @@ class ComposeSettings:
 
 
 @dataclass(frozen=True)
-class DecompositionSettings:
-    """The group ``decomposition`` of ``recipes/task/decomposition.yaml``, which explains the keys."""
+class PlanSettings:
+    """What the groups of tasks have in common whose rows are composed plans in four subtasks."""
 
     subtask: Literal["all", "general", "dependency", "condition", "context_inheritance"]
     num_distractors: int
@@ -79,7 +79,12 @@ class DecompositionSettings:
 
 
 @dataclass(frozen=True)
-class DecompositionName:
+class DecompositionSettings(PlanSettings):
+    """The group ``decomposition`` of ``recipes/task/decomposition.yaml``, which explains the keys."""
+
+
+@dataclass(frozen=True)
+class DecompositionTaskName:
     """``recipes/task/decomposition.yaml``."""
 
     name: Literal["decomposition"]
@@ -89,7 +94,7 @@ class DecompositionName:
 class DecompositionRun(Settings):
     """``recipes/synth.yaml`` with ``task=decomposition``."""
 
-    task: DecompositionName
+    task: DecompositionTaskName
     decomposition: DecompositionSettings
 
     def check(self) -> None:

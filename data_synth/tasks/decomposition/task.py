@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from random import Random
 from typing import Any
 
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Output, Plan
-from data_synth.tasks.base import Attempt
+from data_synth.tasks.base import Attempt, in_turn, text_digest
 from data_synth.tasks.decomposition.blueprint import Blueprint, rounds_of
-from data_synth.tasks.decomposition.compose import put_into_words, request_seed
+from data_synth.tasks.decomposition.compose import put_into_words
 from data_synth.tasks.decomposition.draw import draw_plan
 from data_synth.tasks.decomposition.gold import answer_text, gold_of
 from data_synth.tasks.decomposition.judge import judge
-from data_synth.tasks.decomposition.settings import DecompositionRun, Subtask
+from data_synth.tasks.decomposition.settings import DecompositionRun
 from data_synth.tasks.decomposition.system_prompts import system_prompt
 from data_synth.tasks.decomposition.values import give_values
 from data_synth.tasks.decomposition.verify import RECORD, parse
@@ -39,21 +38,21 @@ class DecompositionTask:
 
     def domain(self, index: int) -> str:
         """``decomposition/<subtask>``."""
-        return f"decomposition/{self._turn(index)[0]}"
+        return f"decomposition/{in_turn(self.settings.decomposition.subtasks, index)[0]}"
 
     def attempt(self, index: int, attempt: int) -> Attempt:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
-        subtask, turn = self._turn(index)
+        subtask, turn = in_turn(self.settings.decomposition.subtasks, index)
         stream = f"{self.settings.seed}/decomposition/{subtask}/{turn}/{attempt}"
         position = index + attempt // TRIES_PER_TOOL * len(self.toolbox.tools) // 7
         content: dict[str, Any] = {}
-        fingerprint = hashlib.sha256(stream.encode()).hexdigest()
+        fingerprint = text_digest(stream)
         try:
             plan = draw_plan(
                 self.toolbox, self.settings.decomposition.compose, subtask, position, Random(f"{stream}/plan")
             )
             content["plan"] = plan.to_record()
-            language = self._language(turn)
+            language = self.toolbox.language(turn)
             plan = self._valued(plan, stream, language)
             fingerprint, content["plan"] = fingerprint_of(plan), plan.to_record()
             rounds = rounds_of(plan, self.toolbox.tools)
@@ -131,14 +130,6 @@ class DecompositionTask:
             },
         }
 
-    def _turn(self, index: int) -> tuple[Subtask, int]:
-        subtasks = self.settings.decomposition.subtasks
-        return subtasks[index % len(subtasks)], index // len(subtasks)
-
-    def _language(self, turn: int) -> str:
-        languages = self.toolbox.languages
-        return languages[turn % len(languages)]
-
 
 def fingerprint_of(plan: Plan) -> str:
     """SHA-256 of what a plan does: tools, edges, conditions, turns, which values are shared, and the values.
@@ -160,4 +151,4 @@ def fingerprint_of(plan: Plan) -> str:
         steps.append([step.tool, arguments, when])
     turns = [[sorted(turn.steps), sorted(slots[slot] for slot in turn.slots)] for turn in plan.turns]
     text = json.dumps([steps, turns], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_digest(text)

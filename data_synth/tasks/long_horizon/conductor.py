@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_synth.filters.nulls import prune_nulls
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.merge import descendants
 from data_synth.operators.plan import Output
 from data_synth.simulator.simulator import Answer
 from data_synth.simulator.steering import UnsteerableError
 from data_synth.tasks.decomposition.blueprint import Round, rounds_of
-from data_synth.tasks.decomposition.compose import request_seed
 from data_synth.tasks.decomposition.roles import write_query
 from data_synth.tasks.decomposition.views import step_views
 from data_synth.tasks.long_horizon.construct import LongTask, Trouble, with_value

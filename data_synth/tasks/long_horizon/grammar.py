@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from random import Random
 from typing import Any
 
-import yaml
-
 from data_synth.llm.scripted import scripted
+from data_synth.package_data import read_yaml
 from data_synth.tasks.decomposition.wording import Style, say_value, sentence
 
 NUM_THEMES = 3
@@ -20,8 +18,7 @@ NUM_THEMES = 3
 @cache
 def phrases(language: str) -> Mapping[str, Any]:
     """``phrases.yaml`` in one language."""
-    text = resources.files("data_synth.tasks.long_horizon").joinpath("phrases.yaml").read_text("utf-8")
-    found: Mapping[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[language]
+    found: Mapping[str, Any] = read_yaml("data_synth.tasks.long_horizon", "phrases.yaml")[language]
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from data_synth.filters.grounding import mentions
-from data_synth.llm.model import AnswerError, Model, ask
+from data_synth.llm.model import TEXT_SCHEMA, AnswerError, Model, ask, object_schema, one_line
 from data_synth.tasks.decomposition.wording import label, step_phrase
 from data_synth.tasks.long_horizon import grammar
 from data_synth.tasks.long_horizon.construct import LongTask
@@ -25,7 +25,6 @@ TERMINATION = ("all requests are fulfilled", "more than {share:.0%} of the candi
 type Asking = tuple[Model, str, int]
 """Model, language, seed."""
 type History = Sequence[Mapping[str, str]]
-_TEXT = {"type": "string", "minLength": 1, "maxLength": 4000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,11 @@ def write_setup(asking: Asking, task: LongTask, tools: Mapping[str, Tool], tool_
         AnswerError: the answer couldn't be used, or the first request says a value.
     """
     model, language, seed = asking
-    schema = _object(
+    schema = object_schema(
         {
-            "problem": _TEXT,
-            "rules": {"type": "array", "items": _TEXT, "minItems": 2, "maxItems": 4},
-            "request": _TEXT,
+            "problem": TEXT_SCHEMA,
+            "rules": {"type": "array", "items": TEXT_SCHEMA, "minItems": 2, "maxItems": 4},
+            "request": TEXT_SCHEMA,
         }
     )
     requests = []
@@ -71,7 +70,7 @@ def write_setup(asking: Asking, task: LongTask, tools: Mapping[str, Tool], tool_
     answer = ask(
         model, "task_setup", schema, seed, language, requests=requests, known=known, termination=termination
     )
-    texts = [_clean(text) for text in (answer["problem"], *answer["rules"], answer["request"])]
+    texts = [one_line(text, MARKS) for text in (answer["problem"], *answer["rules"], answer["request"])]
     for slot, value in known.items():
         if isinstance(value, str) and _definite(value) and mentions(texts[-1], value, language):
             raise AnswerError("request_not_vague", f"{slot}={value}")
@@ -95,7 +94,7 @@ def write_response(
         AnswerError: the answer couldn't be used, the thought doesn't name the tool, or a question asks nothing.
     """
     model, language, seed = asking
-    schema = _object({"thought": _TEXT, "content": {"type": "string", "maxLength": 4000}})
+    schema = object_schema({"thought": TEXT_SCHEMA, "content": {"type": "string", "maxLength": 4000}})
     shared: dict[str, Any] = {"tool": "", "error": "", "label": "", "value": None}
     if failure is not None:
         shared["tool"], shared["error"] = failure.tool.name, failure.error
@@ -103,14 +102,14 @@ def write_response(
             shared["label"] = label(failure.tool, failure.parameter, language)
             shared["value"] = failure.value
     answer = ask(model, "respond", schema, seed, language, kind=kind, history=tuple(history), **shared)
-    thought, content = _clean(answer["thought"]), answer["content"].strip()
+    thought, content = one_line(answer["thought"], MARKS), answer["content"].strip()
     if failure is not None and not names(thought, failure.tool.name):
         raise AnswerError("inconsistent_reasoning", f"{failure.tool.name} isn't named")
     if kind == "retry":
         return thought, ""
     if kind in ("opening", "ask_other") and not re.search("[?？]", content):
         raise AnswerError("no_question", content[:200])
-    return thought, _clean(content)
+    return thought, one_line(content, MARKS)
 
 
 def write_correction(asking: Asking, history: History, tool: Tool, parameter: str, value: Any) -> str:
@@ -125,7 +124,7 @@ def write_correction(asking: Asking, history: History, tool: Tool, parameter: st
     answer = ask(
         model,
         "follow_up",
-        _object({"message": _TEXT}),
+        object_schema({"message": TEXT_SCHEMA}),
         seed,
         language,
         kind="alternative",
@@ -134,7 +133,7 @@ def write_correction(asking: Asking, history: History, tool: Tool, parameter: st
         value=value,
         value_schema=schema,
     )
-    text = _clean(answer["message"])
+    text = one_line(answer["message"], MARKS)
     if not mentions(text, value, language):
         raise AnswerError("value_not_said", f"{parameter}={value}")
     return text
@@ -147,32 +146,9 @@ def write_farewell(asking: Asking, history: History) -> str:
         AnswerError: the answer couldn't be used.
     """
     model, language, seed = asking
-    schema = _object({"message": _TEXT})
+    schema = object_schema({"message": TEXT_SCHEMA})
     shared: dict[str, Any] = {"label": "", "value": None, "value_schema": {}}
     answer = ask(
         model, "follow_up", schema, seed, language, kind="farewell", history=tuple(history), **shared
     )
-    return _clean(answer["message"])
-
-
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _clean(text: str) -> str:
-    """The text on one line.
-
-    Raises:
-        AnswerError: it is empty, or holds marks of the answer's format.
-    """
-    line = " ".join(text.split())
-    if not line:
-        raise AnswerError("empty_text")
-    if found := MARKS.search(line):
-        raise AnswerError("format_marks", found[0])
-    return line
+    return one_line(answer["message"], MARKS)

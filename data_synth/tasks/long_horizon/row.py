@@ -10,7 +10,6 @@ from data_synth.tasks.long_horizon.seeds import Seed
 from data_synth.tasks.long_horizon.trajectory import REPLY
 from data_synth.tasks.long_horizon.wording import reply_tool, system_prompt
 from data_synth.tasks.toolbox import Toolbox, public_tool
-from data_synth.tools.tool import Tool
 
 
 def build_row(seed: Seed, toolbox: Toolbox, rng: Random) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def build_row(seed: Seed, toolbox: Toolbox, rng: Random) -> dict[str, Any]:
             "termination": told.termination,
             "label": seed.label,
             "plan": task.plan.to_record(),
-            "environment": {**seed.environment.to_record(), "tools": [_world(tool) for tool in called]},
+            "environment": {**seed.environment.to_record(), "tools": [tool.to_world() for tool in called]},
         },
     }
 
@@ -55,15 +54,3 @@ def _turn(turn: dict[str, Any], seed: Seed, toolbox: Toolbox) -> dict[str, Any]:
     words = tool.hints.get("words", {})
     said = {n: words[n][seed.language] for n in call["arguments"] if seed.language in words.get(n, {})}
     return record | ({"words": said} if said else {}) | ({"failed": True} if turn["failed"] else {})
-
-
-def _world(tool: Tool) -> dict[str, Any]:
-    """A tool as far as its answers depend on it."""
-    hints = {"effect": tool.hints["effect"]} if "effect" in tool.hints else {}
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-        "output": tool.output,
-        "hints": hints,
-    }

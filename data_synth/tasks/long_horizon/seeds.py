@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.merge import NotApplicable
-from data_synth.tasks.decomposition.compose import request_seed
 from data_synth.tasks.long_horizon.conductor import Conductor, Limits
 from data_synth.tasks.long_horizon.construct import LongTask
 from data_synth.tasks.long_horizon.environment import Environment

@@ -99,7 +99,7 @@ class LongHorizonSettings:
 
 
 @dataclass(frozen=True)
-class LongHorizonName:
+class LongHorizonTaskName:
     """``recipes/task/long_horizon.yaml``."""
 
     name: Literal["long_horizon"]
@@ -109,7 +109,7 @@ class LongHorizonName:
 class LongHorizonRun(Settings):
     """``recipes/synth.yaml`` with ``task=long_horizon``."""
 
-    task: LongHorizonName
+    task: LongHorizonTaskName
     long_horizon: LongHorizonSettings
 
     def check(self) -> None:

@@ -9,16 +9,15 @@ which work on neighbouring rows, make a seed once.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from random import Random
 from typing import Any
 
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Plan
-from data_synth.tasks.base import Attempt
-from data_synth.tasks.decomposition.compose import give_values, request_seed
+from data_synth.tasks.base import STRIDE, Attempt, in_turn, text_digest
+from data_synth.tasks.decomposition.compose import give_values
 from data_synth.tasks.long_horizon.construct import (
     LongTask,
     couplings,
@@ -41,8 +40,6 @@ GENERATOR = "long_horizon 1"
 SEEDS_PER_BLOCK = 4
 ROWS_UNDER_WAY = 5
 """Per thread, at most: the engine hands out some rows ahead of the one that it waits for."""
-STRIDE = 1009
-"""Between the positions of two attempts, so that another attempt begins with another tool."""
 
 
 class LongHorizonTask:
@@ -73,10 +70,10 @@ class LongHorizonTask:
             else:
                 seed = self._grow(group, attempt)
         except NotApplicable as refusal:
-            return Attempt(_digest(stream), "no_plan", {"detail": str(refusal)})
+            return Attempt(text_digest(stream), "no_plan", {"detail": str(refusal)})
         except AnswerError as problem:
-            return Attempt(_digest(stream), problem.reason, {"detail": problem.detail})
-        fingerprint = _digest(_structure(seed.task))
+            return Attempt(text_digest(stream), problem.reason, {"detail": problem.detail})
+        fingerprint = text_digest(_structure(seed.task))
         row = build_row(seed, self.toolbox, Random(f"{stream}/text"))
         row["id"] = (
             f"long_horizon-{seed.task.difficulty}-{self.settings.split}-{self.settings.seed}-{index:06d}"
@@ -103,7 +100,7 @@ class LongHorizonTask:
     def _new(self, group: int, attempt: int) -> Seed:
         index = group * (self.options.diffused_per_seed + 1)
         stream = f"{self.settings.seed}/long_horizon/{index}/{attempt}"
-        language, difficulty = self._language(index), self._difficulty(index)
+        language, difficulty = self.toolbox.language(index), self._difficulty(index)
         rng = Random(f"{stream}/plan")
         level = self.options.level(difficulty)
         plan = draw_requests(self.toolbox, self.options, level, group + attempt * STRIDE, rng)
@@ -121,7 +118,7 @@ class LongHorizonTask:
         shares = options.optional_share, options.replace_share
         plan = diffuse_requests(parent.task, candidates, self.toolbox, *shares, rng)
         candidates = rng.sample(candidates, len(candidates))
-        return self._tried(plan, candidates, parent.task.difficulty, self._language(index), stream)
+        return self._tried(plan, candidates, parent.task.difficulty, self.toolbox.language(index), stream)
 
     def _tried(self, plan: Plan, candidates: list[str], difficulty: str, language: str, stream: str) -> Seed:
         """The plan with values, and the first good one of several dialogues about it."""
@@ -179,7 +176,7 @@ class LongHorizonTask:
             "model": self.toolbox.model.name,
             "label": seed.label,
             "attempts": list(seed.outcomes),
-            "parent": _digest(_structure(parent.task)) if parent else None,
+            "parent": text_digest(_structure(parent.task)) if parent else None,
             "num_calls": len(told.calls),
             "num_turns": sum(message["role"] == "user" for message in told.messages),
             "num_failures": sum(turn["failed"] for turn in told.turns),
@@ -191,17 +188,10 @@ class LongHorizonTask:
     def _difficulty(self, index: int) -> str:
         """Groups take turns, so that a diffused row has seeds of its difficulty."""
         group = index // (self.options.diffused_per_seed + 1)
-        return self.options.difficulties[group % len(self.options.difficulties)]
-
-    def _language(self, index: int) -> str:
-        return self.toolbox.languages[index % len(self.toolbox.languages)]
+        return in_turn(self.options.difficulties, group)[0]
 
 
 def _structure(task: LongTask) -> str:
     """The task without its values."""
     troubles = [dataclasses.astuple(dataclasses.replace(t, first=None)) for t in task.troubles]
     return repr((structure(task.plan), [sorted(turn.steps) for turn in task.plan.turns], troubles))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Given, Masked, Output, Plan
-from data_synth.tasks.decomposition.compose import draw_plan, give_values, request_seed, rounds_of
+from data_synth.tasks.decomposition.compose import draw_plan, give_values, rounds_of
 from data_synth.tasks.decomposition.roles import write_query, write_steps
 from data_synth.tasks.decomposition.settings import ComposeSettings
 from data_synth.tasks.decomposition.views import step_views

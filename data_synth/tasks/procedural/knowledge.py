@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
-import yaml
-
+from data_synth.package_data import read_yaml
 from data_synth.tasks.procedural.workflow import Candidate
 
 LANGUAGES = ("en", "zh")
@@ -61,8 +59,7 @@ class Knowledge:
 @cache
 def load_knowledge() -> Knowledge:
     """The knowledge that comes with the package."""
-    text = resources.files("data_synth.tasks.procedural").joinpath("knowledge.yaml").read_text("utf-8")
-    raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    raw = read_yaml("data_synth.tasks.procedural", "knowledge.yaml")
     relations = tuple(
         Relation(entry["from"], entry["to"], entry.get("list", False), (entry["np"][0], entry["np"][1]))
         for entry in raw["relations"]

@@ -81,7 +81,7 @@ class ProceduralSettings:
 
 
 @dataclass(frozen=True)
-class ProceduralName:
+class ProceduralTaskName:
     """``recipes/task/procedural.yaml``."""
 
     name: Literal["procedural"]
@@ -91,7 +91,7 @@ class ProceduralName:
 class ProceduralRun(Settings):
     """``recipes/synth.yaml`` with ``task=procedural``."""
 
-    task: ProceduralName
+    task: ProceduralTaskName
     procedural: ProceduralSettings
 
     def check(self) -> None:

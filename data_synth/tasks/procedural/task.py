@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from data_synth.llm.model import AnswerError, ask
-from data_synth.tasks.base import Attempt, split_of
+from data_synth.tasks.base import STRIDE, Attempt, in_turn, split_of, text_digest
 from data_synth.tasks.procedural.candidates import choose_candidates
 from data_synth.tasks.procedural.dag import Edges, close, ordered, topological_order, write
 from data_synth.tasks.procedural.decomposed import Decomposed
@@ -24,8 +23,6 @@ from recipes.command import InputError
 
 GENERATOR = "procedural 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
-STRIDE = 1009
-"""Between the positions of two attempts, so that another attempt begins with another tool."""
 
 
 class ProceduralTask:
@@ -47,23 +44,23 @@ class ProceduralTask:
 
     def domain(self, index: int) -> str:
         """``procedural/<subtask>``."""
-        return f"procedural/{self._turn(index)[0]}"
+        return f"procedural/{in_turn(self.subtasks, index)[0]}"
 
     def attempt(self, index: int, attempt: int) -> Attempt:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
-        subtask, turn = self._turn(index)
+        subtask, turn = in_turn(self.subtasks, index)
         stream = f"{self.settings.seed}/procedural/{subtask}/{turn}/{attempt}"
-        language = self._language(turn)
+        language = self.toolbox.language(turn)
         sources = [source for source in self.sources if source.offers(subtask, language)]
         if not sources:
-            return Attempt(_digest(stream), "no_source", {"language": language})
+            return Attempt(text_digest(stream), "no_source", {"language": language})
         source = sources[turn // len(self.toolbox.languages) % len(sources)]
         try:
             gold = source.draw(subtask, language, self._size(subtask, turn), turn + attempt * STRIDE, stream)
             edges = self._edges(gold, Random(f"{stream}/edges"))
         except AnswerError as error:
-            return Attempt(_digest(stream), error.reason, {"detail": error.detail})
-        fingerprint = _digest(f"{subtask}/{gold.structure}")
+            return Attempt(text_digest(stream), error.reason, {"detail": error.detail})
+        fingerprint = text_digest(f"{subtask}/{gold.structure}")
         workflow = self._workflow(gold, edges, Random(f"{stream}/candidates"))
         if self.settings.split not in ("all", self._split(gold, workflow, fingerprint)):
             return Attempt(fingerprint, "other_split", {})
@@ -169,17 +166,7 @@ class ProceduralTask:
     def _suits(self, kind: Subtask, name: str) -> bool:
         return kind == "qa" or self.settings.split in ("all", self.toolbox.split_of([name]))
 
-    def _turn(self, index: int) -> tuple[Subtask, int]:
-        return self.subtasks[index % len(self.subtasks)], index // len(self.subtasks)
-
     def _size(self, subtask: Subtask, turn: int) -> int:
         """Sizes take turns, so that rejection does not favour the small ones."""
         span = self.options.num_nodes.qa if subtask == "qa" else self.options.num_nodes.tools
         return span.min + turn // len(self.toolbox.languages) % (span.max - span.min + 1)
-
-    def _language(self, turn: int) -> str:
-        return self.toolbox.languages[turn % len(self.toolbox.languages)]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,10 +6,11 @@ refinement (Weisfeiler and Leman 1968), a node's colour becomes its own and the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from operator import add
 from typing import Any
+
+from data_synth.tasks.base import text_digest
 
 ROUNDS = 2
 MAX_LABEL, MAX_NODES = 4096, 256
@@ -43,7 +44,7 @@ def structure_hash(
             ]
             said.append(sorted(signatures))
             colours = _ranks(signatures)
-    return hashlib.sha256(repr(said).encode()).hexdigest()
+    return text_digest(repr(said))
 
 
 def _ranks(values: list[Any]) -> list[int]:

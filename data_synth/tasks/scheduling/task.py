@@ -6,7 +6,7 @@ import dataclasses
 from random import Random
 from typing import Any
 
-from data_synth.tasks.base import Attempt, Split, split_of
+from data_synth.tasks.base import Attempt, Split, in_turn, split_of
 from data_synth.tasks.scheduling.calendar import CalendarPuzzle
 from data_synth.tasks.scheduling.language import Text, put_into_words, statement
 from data_synth.tasks.scheduling.meeting import MeetingPuzzle
@@ -23,7 +23,6 @@ from data_synth.tasks.scheduling.trip import TripPuzzle
 
 GENERATOR = "scheduling 1"
 """Name and version; the version rises whenever the same seed gives other bytes."""
-LANGUAGE_TURNS = {"en": ("en",), "zh": ("zh",), "both": ("en", "zh")}
 OFFICIAL_LANGUAGE = "en"
 """NaturalPlan's scorer reads English alone: its fields are English in every row."""
 
@@ -45,11 +44,11 @@ class SchedulingTask:
 
     def domain(self, index: int) -> str:
         """``scheduling/<subtask>``."""
-        return f"scheduling/{self._turn(index)[0]}"
+        return f"scheduling/{in_turn(self.settings.subtasks, index)[0]}"
 
     def attempt(self, index: int, attempt: int) -> Attempt:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
-        subtask, turn = self._turn(index)
+        subtask, turn = in_turn(self.settings.subtasks, index)
         stream = f"{self.settings.seed}/scheduling/{subtask}/{turn}/{attempt}"
         puzzle = self.draw(subtask, self.size(subtask, turn), Random(stream))
         fingerprint = puzzle.fingerprint()
@@ -165,18 +164,13 @@ class SchedulingTask:
     def _split(self, fingerprint: str) -> Split:
         return split_of(fingerprint, self.settings.test_share, self.settings.validation_share)
 
-    def _turn(self, index: int) -> tuple[str, int]:
-        subtasks = self.settings.subtasks
-        return subtasks[index % len(subtasks)], index // len(subtasks)
-
     def size(self, subtask: str, turn: int) -> int:
         """Sizes take turns, so that rejection does not favour the small ones."""
         lowest, highest = self.puzzles[subtask].sizes
-        return lowest + turn // len(LANGUAGE_TURNS[self.settings.language]) % (highest - lowest + 1)
+        return lowest + turn // len(self.settings.languages) % (highest - lowest + 1)
 
     def _language(self, turn: int) -> str:
-        languages = LANGUAGE_TURNS[self.settings.language]
-        return languages[turn % len(languages)]
+        return in_turn(self.settings.languages, turn)[0]
 
 
 def examine(puzzle: Instance) -> tuple[Solved, str | None]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_synth.filters.nulls import prune_nulls
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.operators.plan import Plan
 from data_synth.simulator.effects import effect_of
 from data_synth.simulator.simulator import Simulator
 from data_synth.simulator.steering import UnsteerableError
 from data_synth.tasks.decomposition.blueprint import Round, rounds_of
-from data_synth.tasks.decomposition.compose import request_seed
 from data_synth.tasks.decomposition.roles import write_query
 from data_synth.tasks.decomposition.views import step_views
 from data_synth.tasks.tool_augmented.machine import Decision, Event, Machine

@@ -9,7 +9,6 @@ from data_synth.operators.plan import Output, Plan
 from data_synth.simulator.simulator import Simulator
 from data_synth.tasks.tool_augmented.dialogue import Dialogue, Move
 from data_synth.tasks.tool_augmented.situation import GoldCall, Source
-from data_synth.tools.tool import Tool
 
 
 def gold_of(dialogue: Dialogue, plan: Plan, simulator: Simulator, language: str) -> dict[str, Any]:
@@ -23,7 +22,7 @@ def gold_of(dialogue: Dialogue, plan: Plan, simulator: Simulator, language: str)
             "seed": simulator.seed,
             "language": simulator.language,
             "wishes": [wish.to_record() for wish in simulator.wishes],
-            "tools": [_world(simulator.tools[name]) for name in used],
+            "tools": [simulator.tools[name].to_world() for name in used],
         },
     }
 
@@ -51,15 +50,3 @@ def _source(source: Source, call: GoldCall, plan: Plan, language: str) -> dict[s
     values: Iterable[Any] = source.value if isinstance(source.value, list) else [source.value]
     spoken = {value: words[value] for value in values if isinstance(value, str) and value in words}
     return {"from": "user", "asked": source.origin == "reply"} | ({"words": spoken} if spoken else {})
-
-
-def _world(tool: Tool) -> dict[str, Any]:
-    """A tool as far as its answers depend on it."""
-    hints = {"effect": tool.hints["effect"]} if "effect" in tool.hints else {}
-    return {
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": tool.parameters,
-        "output": tool.output,
-        "hints": hints,
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from data_synth.llm.model import AnswerError, Model, ask
+from data_synth.llm.model import TEXT_SCHEMA, AnswerError, Model, ask, object_schema, one_line
 from data_synth.tasks.tool_augmented import grammar_replies, grammar_thoughts
 from data_synth.tasks.tool_augmented.consistency import contradiction
 from data_synth.tasks.tool_augmented.situation import Situation, prompt_view
@@ -54,18 +54,8 @@ def write_summary(asking: Asking, facts: Situation, history: Sequence[Mapping[st
 
 def _text(asking: Asking, role: str, key: str, facts: Situation, history: Sequence[Mapping[str, str]]) -> str:
     model, language, seed = asking
-    schema = {
-        "type": "object",
-        "properties": {key: {"type": "string", "minLength": 1, "maxLength": 4000}},
-        "required": [key],
-        "additionalProperties": False,
-    }
+    schema = object_schema({key: TEXT_SCHEMA})
     answer = ask(
         model, role, schema, seed, language, facts=facts, view=prompt_view(facts), history=tuple(history)
     )
-    text = " ".join(str(answer[key]).split())
-    if not text:
-        raise AnswerError("empty_text")
-    if found := MARKS.search(text):
-        raise AnswerError("format_marks", found[0])
-    return text
+    return one_line(answer[key], MARKS)

@@ -6,35 +6,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from data_synth.config import Settings
-from data_synth.tasks.decomposition.settings import SUBTASKS, ComposeSettings, Subtask
-from recipes.command import InputError
+from data_synth.tasks.decomposition.settings import PlanSettings
 
 
 @dataclass(frozen=True)
-class ToolAugmentedSettings:
+class ToolAugmentedSettings(PlanSettings):
     """The group ``tool_augmented`` of ``recipes/task/tool_augmented.yaml``, which explains the keys."""
 
-    subtask: Literal["all", "general", "dependency", "condition", "context_inheritance"]
-    num_distractors: int
     distractors: Literal["lexical", "embedding"]
-    compose: ComposeSettings
-
-    @property
-    def subtasks(self) -> tuple[Subtask, ...]:
-        """The subtasks, in the order in which rows take turns."""
-        return SUBTASKS if self.subtask == "all" else (self.subtask,)
-
-    def check(self, prefix: str) -> None:
-        """Raise InputError for what no run can do."""
-        if self.num_distractors < 0:
-            raise InputError(
-                f"{prefix}num_distractors={self.num_distractors}: must not be negative; use 0 for none"
-            )
-        self.compose.check(f"{prefix}compose.")
 
 
 @dataclass(frozen=True)
-class ToolAugmentedName:
+class ToolAugmentedTaskName:
     """``recipes/task/tool_augmented.yaml``."""
 
     name: Literal["tool_augmented"]
@@ -44,7 +27,7 @@ class ToolAugmentedName:
 class ToolAugmentedRun(Settings):
     """``recipes/synth.yaml`` with ``task=tool_augmented``."""
 
-    task: ToolAugmentedName
+    task: ToolAugmentedTaskName
     tool_augmented: ToolAugmentedSettings
 
     def check(self) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from functools import cached_property, partial
 from random import Random
 from typing import Any
 
-from data_synth.llm.model import AnswerError
+from data_synth.llm.model import AnswerError, request_seed
 from data_synth.llm.scripted import ScriptedModel
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Plan
 from data_synth.simulator.simulator import Simulator
-from data_synth.tasks.base import Attempt
-from data_synth.tasks.decomposition.compose import request_seed
+from data_synth.tasks.base import Attempt, in_turn, text_digest
 from data_synth.tasks.decomposition.draw import draw_plan
 from data_synth.tasks.decomposition.settings import Subtask
 from data_synth.tasks.decomposition.task import TRIES_PER_TOOL, fingerprint_of
@@ -52,18 +50,18 @@ class ToolAugmentedTask:
 
     def domain(self, index: int) -> str:
         """``tool_augmented/<subtask>``."""
-        return f"tool_augmented/{self._turn(index)[0]}"
+        return f"tool_augmented/{in_turn(self.settings.tool_augmented.subtasks, index)[0]}"
 
     def attempt(self, index: int, attempt: int) -> Attempt:
         """Row ``index``; random numbers come from (seed, task, subtask, its turn, attempt) alone."""
-        subtask, turn = self._turn(index)
+        subtask, turn = in_turn(self.settings.tool_augmented.subtasks, index)
         stream = f"{self.settings.seed}/tool_augmented/{subtask}/{turn}/{attempt}"
         content: dict[str, Any] = {}
-        fingerprint = hashlib.sha256(stream.encode()).hexdigest()
+        fingerprint = text_digest(stream)
         try:
             plan = self._plan(subtask, index, attempt, stream)
             content["plan"] = plan.to_record()
-            language = self._language(turn)
+            language = self.toolbox.language(turn)
             plan = self._valued(plan, stream, language)
             fingerprint, content["plan"] = fingerprint_of(plan), plan.to_record()
             dialogue, simulator = self._unfold(plan, stream, language)
@@ -139,11 +137,3 @@ class ToolAugmentedTask:
             raise AnswerError("unverified", problem)
         if self.settings.filters.judge:
             audit(self.toolbox.model, language, request_seed(stream, "judge"), messages, turns, tools)
-
-    def _turn(self, index: int) -> tuple[Subtask, int]:
-        subtasks = self.settings.tool_augmented.subtasks
-        return subtasks[index % len(subtasks)], index // len(subtasks)
-
-    def _language(self, turn: int) -> str:
-        languages = self.toolbox.languages
-        return languages[turn % len(languages)]

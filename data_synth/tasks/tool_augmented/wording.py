@@ -6,13 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from random import Random
 from typing import Any
 
-import yaml
-
 from data_synth.operators.schema import schema_at
+from data_synth.package_data import read_yaml
 from data_synth.simulator.effects import Effect, effect_of
 from data_synth.tasks.decomposition.references import list_item
 from data_synth.tasks.decomposition.wording import (
@@ -41,8 +39,7 @@ NUM_ITEMS = 3
 @cache
 def phrases(language: str) -> Mapping[str, Any]:
     """``phrases.yaml`` in one language."""
-    text = resources.files("data_synth.tasks.tool_augmented").joinpath("phrases.yaml").read_text("utf-8")
-    found: Mapping[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))[language]
+    found: Mapping[str, Any] = read_yaml("data_synth.tasks.tool_augmented", "phrases.yaml")[language]
     return found
 
 

@@ -7,8 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
+from data_synth.package_data import read_yaml
 from data_synth.tools.catalogue.fields import CatalogueError, Field, Fields, plural_of
 from data_synth.tools.tool import Tool
 
@@ -28,17 +27,11 @@ def load_catalogue() -> dict[str, Tool]:
 
 @cache
 def _load() -> dict[str, Tool]:
-    files = {
-        path.name: path for path in resources.files(__package__).iterdir() if path.name.endswith(".yaml")
-    }
-    documents = {name: _read(files[name].read_text("utf-8")) for name in sorted(files)}
+    files = resources.files("data_synth.tools.catalogue").iterdir()
+    names = sorted(path.name for path in files if path.name.endswith(".yaml"))
+    documents = {name: read_yaml("data_synth.tools.catalogue", name) for name in names}
     shared = documents.pop(_SHARED)
     return expand({name.removesuffix(".yaml"): document for name, document in documents.items()}, shared)
-
-
-def _read(text: str) -> Any:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, Loader=loader)
 
 
 def expand(domains: Mapping[str, Mapping[str, Any]], shared: Mapping[str, Any]) -> dict[str, Tool]:
