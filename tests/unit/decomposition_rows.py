@@ -1,33 +1,20 @@
 """The decomposition task as the command line configures it, and the rows that a run would make."""
 
-from functools import cache
+from functools import cache, partial
 
-from data_synth.tasks.decomposition.settings import DecompositionRun
-from data_synth.tasks.decomposition.task import DecompositionTask
+import task_rows
+from task_rows import accepted_rows
+
 from data_synth.tasks.toolbox import Toolbox
-from recipes.command import compose, typed
 
-
-def settings_of(*overrides: str) -> DecompositionRun:
-    config = compose("synth", ["task=decomposition", "output_dir=unused", *overrides])
-    settings = typed(DecompositionRun, config)
-    settings.check()
-    return settings
+settings_of = partial(task_rows.make_settings, "decomposition")
+make_task = partial(task_rows.make_task, "decomposition")
 
 
 @cache
 def rows_of(count: int, *overrides: str) -> list[dict]:
     """The first accepted attempt at each of the first rows."""
-    task = DecompositionTask(settings_of(*overrides))
-    return [accepted(task, index) for index in range(count)]
-
-
-def accepted(task: DecompositionTask, index: int) -> dict:
-    for number in range(200):
-        attempt = task.attempt(index, number)
-        if attempt.reason is None:
-            return attempt.content
-    raise AssertionError(f"no row {index}")
+    return accepted_rows(make_task(*overrides), count)
 
 
 @cache

@@ -1,35 +1,19 @@
 """Rows of task=procedural as the command line would make them, and naive twins of its graph code."""
 
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from itertools import permutations
 
-from data_synth.tasks.procedural.settings import ProceduralRun
-from data_synth.tasks.procedural.task import ProceduralTask
-from recipes.command import compose, typed
+import task_rows
+from task_rows import accepted_rows
 
-
-def make_task(*overrides: str) -> ProceduralTask:
-    """The task as the command line would configure it."""
-    config = compose("synth", ["output_dir=unused", "task=procedural", *overrides])
-    settings = typed(ProceduralRun, config)
-    settings.check()
-    return ProceduralTask(settings)
-
-
-def accepted(task: ProceduralTask, index: int) -> dict:
-    """The first accepted attempt at a row."""
-    number = 0
-    while (attempt := task.attempt(index, number)).reason is not None:
-        number += 1
-    return attempt.content
+make_task = partial(task_rows.make_task, "procedural")
 
 
 @cache
 def some_rows(count: int, *overrides: str) -> tuple[dict, ...]:
     """The first rows of a run, repeated structures included."""
-    task = make_task(*overrides)
-    return tuple(accepted(task, index) for index in range(count))
+    return tuple(accepted_rows(make_task(*overrides), count))
 
 
 def orders(num_nodes: int, edges: Iterable[tuple[str, str]]) -> list[tuple[int, ...]]:

@@ -1,29 +1,11 @@
 """Naive twins of the scheduling solvers, written from the rules, on the named instance in a row's gold."""
 
+from functools import partial
 from itertools import pairwise, permutations
 
-from data_synth.tasks.scheduling.settings import SchedulingSettings
-from data_synth.tasks.scheduling.task import SchedulingTask
-from recipes.command import compose, typed
+import task_rows
 
-
-def make_task(*overrides: str) -> SchedulingTask:
-    """The task as the command line would configure it."""
-    config = compose("synth", ["output_dir=unused", *overrides])
-    settings = typed(SchedulingSettings, config)
-    settings.check()
-    return SchedulingTask(settings)
-
-
-def accepted_rows(task: SchedulingTask, count: int) -> list[dict]:
-    """The first rows a run would make, repeated structures included."""
-    rows = []
-    for index in range(count):
-        number = 0
-        while (attempt := task.attempt(index, number)).reason is not None:
-            number += 1
-        rows.append(attempt.content)
-    return rows
+make_task = partial(task_rows.make_task, "scheduling")
 
 
 def calendar_solutions(instance: dict) -> list[tuple[str, int]]:

@@ -8,7 +8,8 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from decomposition_rows import accepted, rows_of, settings_of, toolbox
+from decomposition_rows import rows_of, settings_of, toolbox
+from task_rows import accepted
 
 from data_synth.filters.grounding import mask_values
 from data_synth.llm.scripted import ScriptedModel

@@ -6,7 +6,8 @@ import re
 from itertools import pairwise
 
 import pytest
-from long_horizon_rows import accepted, make_task, some_rows
+from long_horizon_rows import make_task, some_rows
+from task_rows import accepted
 
 from data_synth.tasks.long_horizon.verify import read_call, verify, verify_row
 from recipes.command import InputError

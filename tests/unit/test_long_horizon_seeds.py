@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Lock
 
 import pytest
-from long_horizon_rows import accepted, make_task
+from long_horizon_rows import make_task
+from task_rows import accepted
 
 from data_synth.llm.model import AnswerError
 from data_synth.tasks.long_horizon.seed_cache import SeedCache

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from procedural_rows import accepted, make_task
+from procedural_rows import make_task
+from task_rows import accepted
 
 from data_synth.tasks.procedural.dependencies import read_references
 from data_synth.tasks.procedural.lumos import parse_lumos

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 
 import pytest
-from procedural_rows import accepted, make_task, orders, some_rows
+from procedural_rows import make_task, orders, some_rows
+from task_rows import accepted
 
 from data_synth.tasks.procedural.knowledge import load_knowledge
 from data_synth.tasks.procedural.verify import verify, verify_row

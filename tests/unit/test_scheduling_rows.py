@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 import pytest
-from scheduling_twins import accepted_rows, make_task
+from scheduling_twins import make_task
+from task_rows import accepted_rows
 
 from data_synth.tasks.base import split_of
 from data_synth.tasks.scheduling.fingerprint import structure_hash

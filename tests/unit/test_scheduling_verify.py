@@ -5,7 +5,8 @@ from itertools import permutations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scheduling_twins import accepted_rows, calendar_solutions, make_task
+from scheduling_twins import calendar_solutions, make_task
+from task_rows import accepted_rows
 
 from data_synth.tasks.scheduling.verify import verify
 

@@ -5,7 +5,8 @@ import re
 from collections import Counter
 
 import pytest
-from tool_augmented_rows import accepted_rows, make_task, shared_rows
+from task_rows import accepted_rows
+from tool_augmented_rows import make_task, shared_rows
 
 from data_synth.filters.nulls import holds_nulls
 from data_synth.llm.scripted import ScriptedModel

@@ -5,6 +5,7 @@ import long_horizon_rows
 import procedural_rows
 import pytest
 import tool_augmented_rows
+from task_rows import accepted_rows
 
 from data_synth.tools.catalogue import load_catalogue
 
@@ -19,7 +20,7 @@ def descriptions(tools):
 
 MADE = {
     "decomposition": lambda language: decomposition_rows.rows_of(4, f"language={language}"),
-    "tool_augmented": lambda language: tool_augmented_rows.accepted_rows(
+    "tool_augmented": lambda language: accepted_rows(
         tool_augmented_rows.make_task(f"language={language}"), 4
     ),
     "long_horizon": lambda language: long_horizon_rows.some_rows(

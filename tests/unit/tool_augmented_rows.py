@@ -1,33 +1,16 @@
 """Tool-augmented rows and plans for the tests, made as the command line would."""
 
-from functools import cache
+from functools import cache, partial
 from random import Random
+
+import task_rows
+from task_rows import accepted_rows
 
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Plan
 from data_synth.tasks.decomposition.draw import draw_plan
-from data_synth.tasks.tool_augmented.settings import ToolAugmentedRun
-from data_synth.tasks.tool_augmented.task import ToolAugmentedTask
-from recipes.command import compose, typed
 
-
-def make_task(*overrides: str) -> ToolAugmentedTask:
-    """The task as the command line would configure it."""
-    config = compose("synth", ["task=tool_augmented", "output_dir=unused", *overrides])
-    settings = typed(ToolAugmentedRun, config)
-    settings.check()
-    return ToolAugmentedTask(settings)
-
-
-def accepted_rows(task: ToolAugmentedTask, count: int) -> list[dict]:
-    """The first rows a run would make."""
-    rows = []
-    for index in range(count):
-        number = 0
-        while (attempt := task.attempt(index, number)).reason is not None:
-            number += 1
-        rows.append(attempt.content)
-    return rows
+make_task = partial(task_rows.make_task, "tool_augmented")
 
 
 @cache
