@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from _mixture import SEQUENCE_LENGTH, TASKS, row_lengths
+from _result import entry
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from trl.data_utils import _pack_bfd
@@ -68,8 +69,8 @@ def main() -> None:
     seconds, num_packs = _timed(lambda: _ours(many))
     fill = _fill(many, num_packs)
     print(f"ours, {NUM_ROWS:,} rows: {seconds:.2f} s, {fill:.2%} useful tokens")
-    results.append(_entry("packing/million_rows", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s"))
-    results.append(_entry("packing/useful_tokens", fill, 0.99, "higher", fill, 1.0, "share of tokens"))
+    results.append(entry("packing/million_rows", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s"))
+    results.append(entry("packing/useful_tokens", fill, 0.99, "higher", fill, 1.0, "share of tokens"))
     results += [_balance(*batch, many) for batch in BATCHES]
     print(json.dumps(results))
 
@@ -88,7 +89,7 @@ def _against(name: str, lengths: Lengths, baseline: Callable[[Lengths], int]) ->
         f"{name}, {len(lengths):,} rows: ours {ours:.2f} s and {fills[0]:.2%} useful, baseline {theirs:.2f} s and"
         f" {fills[1]:.2%}; {theirs / ours:.1f} times as fast"
     )
-    return _entry(
+    return entry(
         f"packing/{name}", theirs / ours, 1.0, "higher", len(lengths) / ours, len(lengths) / theirs, "rows/s"
     )
 
@@ -148,25 +149,11 @@ def _balance(num_packs: int, micro_batch: int, dp: int, lengths: Lengths) -> dic
     print(
         f"{name}: the slowest rank costs {theirs:.4f} of the mean with packs in order, {ours:.4f} shared out"
     )
-    return _entry(name, ours / theirs, 1.0, "lower", ours, theirs, "slowest rank / mean")
+    return entry(name, ours / theirs, 1.0, "lower", ours, theirs, "slowest rank / mean")
 
 
 def _slowest(costs: NDArray[np.float64]) -> float:
     return float(costs.max() / costs.mean())
-
-
-def _entry(
-    name: str, ratio: float, target: float, better: str, ours: float, baseline: float, unit: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "ratio": round(ratio, 4),
-        "target": target,
-        "better": better,
-        "ours": round(ours, 4),
-        "baseline": round(baseline, 4),
-        "unit": unit,
-    }
 
 
 if __name__ == "__main__":

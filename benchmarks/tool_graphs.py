@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from _result import entry
 from _tool_graphs_twin import all_pairs_links, all_pairs_sharing
 from _tool_variants import LIMITS, real_tools, write_variants
 
@@ -66,7 +67,7 @@ def _against_all_pairs(tools: dict[str, Tool], number: int) -> dict[str, Any]:
         f"{len(some)} tools, {len(edges[0]):,} dependencies, {len(edges[1]):,} shared: ours {ours:.2f} s, all pairs"
         f" {theirs:.1f} s, the same edges"
     )
-    return _entry(
+    return entry(
         "tool_graphs/all_pairs", theirs / ours, 1.0, "higher", len(some) / ours, len(some) / theirs, "tools/s"
     )
 
@@ -97,7 +98,7 @@ def _build(tools: dict[str, Tool]) -> dict[str, Any]:
         f"{len(many):,} tools: {seconds:.1f} s for {graphs.dependency.number_of_edges():,} dependencies and"
         f" {graphs.sharing.number_of_edges():,} shared"
     )
-    return _entry("tool_graphs/5000_tools", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s")
+    return entry("tool_graphs/5000_tools", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s")
 
 
 def _curate(tools: dict[str, Tool]) -> list[dict[str, Any]]:
@@ -119,8 +120,8 @@ def _curate(tools: dict[str, Tool]) -> list[dict[str, Any]]:
         f" {peak:,.0f} MiB at the most"
     )
     return [
-        _entry("tool_graphs/curation_20000", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s"),
-        _entry("tool_graphs/memory_20000", peak / MEBIBYTES, 1.0, "lower", peak, MEBIBYTES, "MiB"),
+        entry("tool_graphs/curation_20000", seconds / SECONDS, 1.0, "lower", seconds, SECONDS, "s"),
+        entry("tool_graphs/memory_20000", peak / MEBIBYTES, 1.0, "lower", peak, MEBIBYTES, "MiB"),
     ]
 
 
@@ -128,20 +129,6 @@ def _timed[Result](work: Callable[[], Result]) -> tuple[float, Result]:
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
-
-
-def _entry(
-    name: str, ratio: float, target: float, better: str, ours: float, baseline: float, unit: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "ratio": round(ratio, 4),
-        "target": target,
-        "better": better,
-        "ours": round(ours, 4),
-        "baseline": round(baseline, 4),
-        "unit": unit,
-    }
 
 
 if __name__ == "__main__":
