@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from magic_megatron.sft.report.drawing import (
+from magic_megatron.drawing.plots import (
     INK,
     RUNS,
     Plot,

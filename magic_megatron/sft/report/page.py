@@ -12,10 +12,11 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from magic_megatron.drawing.plots import Plot, colour_of_run, page_style
+from magic_megatron.drawing.runs import differing_keys
 from magic_megatron.sft.report.curves import held_out_plots, speed_plots, training_plots
-from magic_megatron.sft.report.drawing import Plot, colour_of_run
 from magic_megatron.sft.report.routing import load_plots, router_plots, selection_plots
-from magic_megatron.sft.report.run_folder import RunFolder, differing_keys, read_runs
+from magic_megatron.sft.report.run_folder import RunFolder, read_runs
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def render(runs: list[RunFolder]) -> str:
         router=router_plots(runs),
         experts=[Experts(run, load_plots(run), selection_plots(run)) for run in runs if run.routing],
         speed=speed_plots(runs),
-        differences=differing_keys(runs),
+        differences=differing_keys([run.flat_recipe for run in runs]),
+        style=Markup(page_style()),
         recipes=[yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True) for run in runs],
     )
 

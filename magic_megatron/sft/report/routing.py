@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from magic_megatron.sft.report.curves import Curve, draw
-from magic_megatron.sft.report.drawing import (
+from magic_megatron.drawing.plots import (
     INK,
     LAYERS,
     RUNS,
@@ -20,6 +19,7 @@ from magic_megatron.sft.report.drawing import (
     smooth,
     thin,
 )
+from magic_megatron.sft.report.curves import Curve, draw
 from magic_megatron.sft.report.run_folder import RunFolder
 
 LOSSES = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from magic_megatron.drawing.runs import flat, folder_names
 from recipes.command import InputError
 
 _LAST_STEPS = 20  # so many last steps are one figure: a single step is noisy
@@ -73,7 +73,7 @@ class RunFolder:
     @cached_property
     def flat_recipe(self) -> dict[str, Any]:
         """``{"optim.lr": 1e-05, …}``."""
-        return dict(_flat(self.recipe, ""))
+        return dict(flat(self.recipe))
 
 
 def read_runs(paths: list[str]) -> list[RunFolder]:
@@ -82,21 +82,7 @@ def read_runs(paths: list[str]) -> list[RunFolder]:
     Raises:
         InputError: no run of SFT is there, or it has no step yet, or a folder is named twice.
     """
-    folders = [Path(path) for path in paths]
-    ends = [folder.resolve().parts for folder in folders]
-    if len(set(ends)) < len(ends):
-        raise InputError(f"runs={','.join(paths)}: names a folder twice; give each once")
-    length = 1
-    while len({end[-length:] for end in ends}) < len(ends):
-        length += 1
-    return [_read(folder, "/".join(end[-length:])) for folder, end in zip(folders, ends, strict=True)]
-
-
-def differing_keys(runs: list[RunFolder]) -> dict[str, list[Any]]:
-    """What the recipes differ in: for each key a value a run, ``None`` where a recipe doesn't have it."""
-    keys = dict.fromkeys(key for run in runs for key in run.flat_recipe)
-    values = {key: [run.flat_recipe.get(key) for run in runs] for key in keys if key != "output_dir"}
-    return {key: found for key, found in values.items() if any(value != found[0] for value in found)}
+    return [_read(Path(path), name) for path, name in zip(paths, folder_names(paths), strict=True)]
 
 
 def _read(folder: Path, name: str) -> RunFolder:
@@ -130,11 +116,3 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [
         json.loads(line) for line in path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")
     ]
-
-
-def _flat(node: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import matplotlib
@@ -59,6 +60,11 @@ def finish(title: str, note: str, figure: Figure) -> Plot:
     drawing = target.getvalue()
     svg = re.sub(r' (width|height)="[^"]*pt"', "", drawing[drawing.index("<svg") :], count=2)
     return Plot(title, note, svg)
+
+
+def page_style() -> str:
+    """The sheet of styles of the pages that show plots."""
+    return resources.files(__package__).joinpath("page.css").read_text("utf-8")
 
 
 def colour_of_run(number: int) -> str:
