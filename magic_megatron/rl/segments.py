@@ -33,8 +33,9 @@ def mark(token_ids: list[int], tokenizer: Any, thinking: bool = False) -> list[i
 
     Thought is what stands inside ``<think>…</think>``. Action is what follows ``</think>``; where the response has an
     ``<action>`` outside its thoughts, it is what stands inside ``<action>…</action>``. A tag that is never closed
-    reaches to the end, and inside thought or action every tag but the closing one is text. A token that holds any byte
-    of a tag belongs to neither, and so do special tokens.
+    reaches to the end, and inside thought or action every tag but the closing one is text. Tags and special tokens
+    belong to neither. A token that a tag shares with thought or action (``>go``, ``.</``) belongs to that: the tag was
+    no choice, the rest is.
 
     Args:
         token_ids: the response.
@@ -48,9 +49,9 @@ def mark(token_ids: list[int], tokenizer: Any, thinking: bool = False) -> list[i
     marks = _mark_bytes(b"".join(pieces), thinking)
     result, start = [], 0
     for piece in pieces:
-        own = marks[start : start + len(piece)]
+        content = marks[start : start + len(piece)].lstrip(bytes([NEITHER, _TAG]))
         start += len(piece)
-        result.append(NEITHER if not own or piece == SPECIAL or _TAG in own else own[0])
+        result.append(content[0] if content and piece != SPECIAL else NEITHER)
     return result
 
 
