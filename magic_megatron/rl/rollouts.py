@@ -36,7 +36,7 @@ class Sample:
             a None within where the value wasn't finite.
         entropies: of the trainer's policy at each token, nats: [T]; None as above.
         segments: 0 neither, 1 think, 2 action: [T].
-        reward: of this turn for an environment, else of the answer; before advantages.
+        reward: of the episode where this is its last turn; earlier turns may say 0. Before advantages.
         parts: the reward's parts, each in [0, 1]; a part that the task doesn't have is absent or None.
         reason: one line for people.
         advantage: of every token of the response; None before advantages were computed.

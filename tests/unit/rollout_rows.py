@@ -1,18 +1,30 @@
 """Rollouts as a run writes them: two planning tasks and a text game, told in a real tokenizer's tokens."""
 
+import functools
 import math
 import random
+import tempfile
+from pathlib import Path
 
-from e2e.tiny_model import _tokenizer
-
+from data_synth.writers.rows import Row
+from data_synth.writers.tokenizer import load, train
 from magic_megatron.rl.rollouts import RolloutWriter, Sample, TokenTexts
 
 PLACES = ("desk 1", "drawer 2", "shelf 3", "sofa 1", "side table 1", "cabinet 4")
 THINGS = ("mug 1", "pen 2", "key chain 1", "laptop 1", "vase 2", "book 3")
 
 
+@functools.cache
 def tokenizer():
-    return _tokenizer()
+    """Byte-level with Qwen3's split pattern and special tokens, of which ``<think>`` is one."""
+    say = "The mug 1 isn't at the desk 1; drawers often have small things, so I look there first. Go to the drawer 2."
+    row = Row(
+        "0", "any", "any", [{"role": "assistant", "content": f"<action>{say}</action>"}], [], {}, {}, "rows:1"
+    )
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "tokenizer"
+        train([row] * 8, 384, folder)
+        return load(folder, "rows")
 
 
 class Rollouts:

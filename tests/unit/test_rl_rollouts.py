@@ -61,7 +61,7 @@ def sample(run_folder):
 
 
 @given(st.lists(samples(), max_size=4))
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_what_was_written_comes_back(tmp_path_factory, written):
     folder = tmp_path_factory.mktemp("any")
     path = RolloutWriter(folder).write(7, written)
@@ -168,8 +168,8 @@ def test_texts_of_tokens_join_to_the_text(text):
 
 def test_bytes_that_are_no_text_are_told_at_once():
     first, second = TOKENIZER("é", add_special_tokens=False)["input_ids"]
-    letter = TOKENIZER("a", add_special_tokens=False)["input_ids"]
+    (letter,) = TOKENIZER("a", add_special_tokens=False)["input_ids"]
     texts = TokenTexts(TOKENIZER)
-    assert texts([first, second, *letter]) == ["", "é", "a"]
-    assert texts([first] * 9)[3] == "\ufffd" * 4
-    assert texts([*letter, first]) == ["a", "\ufffd"]
+    assert texts([first, second, letter]) == ["", "é", "a"]
+    assert "".join(texts([first] * 9)) == TOKENIZER.decode([first] * 9) == "\ufffd" * 9
+    assert texts([letter, first]) == ["a", "\ufffd"]
