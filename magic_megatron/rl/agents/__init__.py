@@ -1,0 +1,1 @@
+"""verl's agent loops of this project, one file each."""

@@ -1,0 +1,211 @@
+"""Everything about a run that can be checked, and is written, before Ray starts."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from magic_megatron.config.rl import RlConfig, check_values
+from magic_megatron.rl.dataset import ParquetRows, PromptOrder, Sampling
+from magic_megatron.rl.prompts import encode_prompt
+from magic_megatron.rl.rewards import check_ground_truth
+from magic_megatron.rl.run_folder import newest_checkpoint
+from magic_megatron.rl.schedule import prompt_order
+from recipes.command import InputError, make_folder
+
+_COLUMNS = {"prompt", "reward_model", "extra_info", "data_source"}
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run that can start.
+
+    ``orders`` has the order files of ``train`` and ``validation``; ``resume_from`` a whole checkpoint.
+    """
+
+    config: RlConfig
+    orders: dict[str, Path]
+    resume_from: Path | None
+
+
+def plan_run(config: RlConfig) -> RunPlan:
+    """Check values, policy, tokenizer, prompts and ground truths, and write which prompts are asked when.
+
+    Raises:
+        InputError: naming key, value and fix.
+    """
+    check_values(config)
+    folder = Path(config.output_dir)
+    make_folder("output_dir", folder)
+    tokenizer = check_policy(config)
+    resume_from = newest_checkpoint(folder / "checkpoints")
+    if resume_from is not None and config.resume == "never":
+        raise InputError(
+            f"resume=never: {folder} has the checkpoint {resume_from.name}; choose another output_dir, or resume=auto"
+        )
+    orders = _plan_rows(config, tokenizer, folder)
+    return RunPlan(config, orders, resume_from)
+
+
+def check_policy(config: RlConfig) -> Any:
+    """The policy's tokenizer, when the two fit each other.
+
+    Raises:
+        InputError: no model there, or a tokenizer that isn't its own.
+    """
+    from transformers import AutoTokenizer
+
+    path = Path(config.model.path)
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"model.path={path}: no config.json there; give a folder in Hugging Face format, such as the target of"
+            " `python -m magic_megatron.convert direction=to_hf`"
+        )
+    model = json.loads((path / "config.json").read_text())
+    if not (path / "tokenizer.json").is_file():
+        raise InputError(
+            f"model.path={path}: no tokenizer.json there; copy the tokenizer of the SFT run into it"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(str(path))
+    if len(tokenizer) > model["vocab_size"]:
+        raise InputError(
+            f"model.path={path}: the tokenizer has {len(tokenizer)} tokens and the model {model['vocab_size']}; it"
+            " belongs to another model"
+        )
+    if tokenizer.chat_template is None:
+        raise InputError(f"model.path={path}: the tokenizer has no chat template; copy that of the SFT run")
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    if longest > model["max_position_embeddings"]:
+        raise InputError(
+            f"data.max_prompt_length={config.data.max_prompt_length}: with"
+            f" data.max_response_length={config.data.max_response_length} beyond the policy's"
+            f" {model['max_position_embeddings']} positions; lower one"
+        )
+    return tokenizer
+
+
+def _plan_rows(config: RlConfig, tokenizer: Any, folder: Path) -> dict[str, Path]:
+    make_folder("output_dir", folder / "data")
+    paths = {name: folder / "data" / f"{name}.json" for name in ("train", "validation")}
+    train = Prompts("data.train", config.data.train, config, tokenizer)
+    places = train.choose(lambda tasks: _training_order(tasks, config))
+    PromptOrder(config.data.train, "train.npy", ["train"]).write(paths["train"], places)
+    if config.data.validation:
+        held_out = Prompts("data.validation", config.data.validation, config, tokenizer)
+        places = held_out.choose(lambda tasks: _first_of_each(tasks, config.validation.num_prompts))
+        sampled: list[Sampling] = ["sampled"]
+        blocks: list[Sampling] = ["greedy", *sampled * config.validation.num_samples]
+        PromptOrder(config.data.validation, "validation.npy", blocks).write(paths["validation"], places)
+    elif config.validation.interval or config.validation.before:
+        raise InputError(
+            "data.validation=[]: nothing to validate on; give parquet files of held-out rows, or"
+            " validation.interval=0 validation.before=false"
+        )
+    else:  # verl opens its validation set in any case
+        PromptOrder(config.data.train, "validation.npy", ["greedy"]).write(paths["validation"], places[:1])
+    return paths
+
+
+class Prompts:
+    """The rows of the files that ``key`` names, and which of them can be asked.
+
+    Raises:
+        InputError: no files, no rows, or rows of another kind.
+    """
+
+    def __init__(self, key: str, files: Sequence[str], config: RlConfig, tokenizer: Any) -> None:
+        self.key, self.config, self.tokenizer = key, config, tokenizer
+        self.rows = _open(key, files)
+        self.tasks = [extra["task"] for extra in self.rows.column("extra_info.task")]
+        for task in config.data.tasks or ():
+            if task not in self.tasks:
+                known = ", ".join(sorted(set(self.tasks)))
+                raise InputError(f"data.tasks={task}: no row of {key} has it; choose of {known}")
+        self._lengths: dict[int, int] = {}
+
+    def choose(self, order: Callable[[Sequence[str]], np.ndarray]) -> np.ndarray:
+        """Numbers of rows as ``order`` arranges those that can be asked; only rows that are asked are looked at.
+
+        Args:
+            order: from the tasks of rows to the chosen of these rows, as they are asked.
+
+        Raises:
+            InputError: a chosen row has no ground truth, or is too long and ``data.overlong=error``.
+        """
+        wanted = self.config.data.tasks
+        usable = [place for place, task in enumerate(self.tasks) if wanted is None or task in wanted]
+        dropped: Counter[str] = Counter()
+        while usable:
+            chosen = np.asarray(usable)[order([self.tasks[place] for place in usable])]
+            overlong = {place for place in np.unique(chosen).tolist() if self._is_overlong(place)}
+            if not overlong:
+                for task, count in sorted(dropped.items()):
+                    limit = self.config.data.max_prompt_length
+                    print(f"{self.key}: {count} rows of {task} left out, longer than {limit} tokens")
+                return chosen
+            dropped.update(self.tasks[place] for place in overlong)
+            usable = [place for place in usable if place not in overlong]
+        raise InputError(
+            f"{self.key}: no row is left; raise data.max_prompt_length={self.config.data.max_prompt_length}"
+        )
+
+    def _is_overlong(self, place: int) -> bool:
+        limit = self.config.data.max_prompt_length
+        if place not in self._lengths:
+            self._lengths[place] = self._check(place)
+        if self._lengths[place] > limit and self.config.data.overlong == "error":
+            raise InputError(
+                f"{self._name(place)}: {self._lengths[place]} tokens, more than data.max_prompt_length={limit};"
+                " raise it, or data.overlong=drop"
+            )
+        return self._lengths[place] > limit
+
+    def _check(self, place: int) -> int:
+        """The length of a row's prompt in tokens, when its ground truth is what the task's reward needs."""
+        row = self.rows[place]
+        truth = (row["reward_model"] or {}).get("ground_truth")
+        check_ground_truth(self.tasks[place], truth, self._name(place))
+        tools = json.loads(row["extra_info"].get("tools") or "[]")
+        return len(encode_prompt(self.tokenizer, row["prompt"], tools, self.config.data.chat_template_kwargs))
+
+    def _name(self, place: int) -> str:
+        return f"{self.key}: row {self.rows[place]['extra_info'].get('id') or place}"
+
+
+def _training_order(tasks: Sequence[str], config: RlConfig) -> np.ndarray:
+    train = config.train
+    return prompt_order(tasks, config.schedule, train.num_steps, train.batch_size, train.seed)
+
+
+def _first_of_each(tasks: Sequence[str], number: int) -> np.ndarray:
+    """The first ``number`` rows of each task, int64."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for place, task in enumerate(tasks):
+        seen[task] += 1
+        if seen[task] <= number:
+            chosen.append(place)
+    return np.array(chosen, dtype=np.int64)
+
+
+def _open(key: str, files: Sequence[str]) -> ParquetRows:
+    if not files:
+        raise InputError(f"{key}=[]: no files; give what `python -m data_synth.export format=parquet` wrote")
+    for file in files:
+        if not Path(file).is_file():
+            raise InputError(f"{key}={file}: no such file; see `python -m data_synth.export format=parquet`")
+    rows = ParquetRows(files)
+    if not len(rows):
+        raise InputError(f"{key}={','.join(files)}: no rows in it")
+    if missing := _COLUMNS - set(rows[0]):
+        raise InputError(
+            f"{key}={files[0]}: no column {sorted(missing)[0]}; write it with `python -m data_synth.export"
+            " format=parquet`"
+        )
+    return rows

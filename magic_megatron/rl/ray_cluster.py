@@ -1,0 +1,68 @@
+"""Join a Ray cluster, or start one for the run on this machine and end it with it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from magic_megatron.config.rl import RayConfig
+from recipes.command import InputError
+
+
+@contextmanager
+def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> Iterator[None]:
+    """Connected to Ray for the time of the ``with`` block.
+
+    Args:
+        num_gpus: that the run needs. A cluster started here offers as many, logical ones in rehearsal.
+
+    Raises:
+        InputError: no cluster at the address, or one with fewer GPUs.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
+    try:
+        if settings.address:
+            _join(settings.address, runtime_env)
+        else:
+            ray.init(
+                num_cpus=settings.num_cpus,
+                num_gpus=num_gpus,
+                object_store_memory=settings.object_store_bytes,
+                include_dashboard=False,
+                log_to_driver=settings.log_to_driver,
+                runtime_env=runtime_env,
+                logging_level=logging.WARNING,
+            )
+        offered = int(ray.cluster_resources().get("GPU", 0))
+        if offered < num_gpus:
+            raise InputError(
+                f"ray.address={settings.address}: the cluster has {offered} GPUs and the run wants {num_gpus}"
+                " (nodes · gpus_per_node); start more workers, or lower nodes or gpus_per_node"
+            )
+        yield
+    finally:
+        ray.shutdown()
+
+
+def log_folder() -> Path:
+    """Where Ray's processes of this session write their logs, on each node."""
+    node = ray._private.worker._global_node
+    assert node is not None, "Ray is connected"
+    return Path(node.get_logs_dir_path())
+
+
+def _join(address: str, runtime_env: dict[str, Any]) -> None:
+    try:
+        ray.init(address=address, runtime_env=runtime_env, logging_level=logging.WARNING)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(
+            f"ray.address={address}: {str(error).splitlines()[0]}; start a head with launch/rl.sh, or leave"
+            " ray.address=null to start Ray here"
+        ) from None

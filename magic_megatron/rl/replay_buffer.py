@@ -1,0 +1,98 @@
+"""Waiting for rollouts, with an end: verl's replay buffer, watched.
+
+A vLLM engine or an agent loop that dies leaves verl's trainer waiting for answers that never come, or goes on with
+fewer samples than asked for. Here either ends the run with a reason, and the run resumes from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import ray
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from magic_megatron.rl.agents.base import ERRORS_FILE
+
+POLL_S = 0.1
+ACTOR_CHECK_S = 5.0
+
+
+class RolloutError(RuntimeError):
+    """A rollout failed or stopped. The message says what is known and what to do."""
+
+
+class WatchedReplayBuffer(ReplayBuffer):
+    """verl's ``trainer.v1.sampler.custom_sampler``.
+
+    Args:
+        sampler_kwargs: ``timeout_s``, the longest time without a finished prompt, and ``output_dir``, where the agent
+            loops note their errors.
+    """
+
+    def __init__(self, *, sampler_kwargs: Any, **kwargs: Any) -> None:
+        super().__init__(sampler_kwargs=sampler_kwargs, poll_interval=POLL_S, **kwargs)
+        self._timeout_s = float(sampler_kwargs.timeout_s)
+        self._errors = Path(sampler_kwargs.output_dir) / ERRORS_FILE
+        self._state: tuple[int, int] | None = None
+        self._last_change = self._last_check = time.monotonic()
+
+    def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[Any, dict[str, Any]]:
+        """As verl's.
+
+        Raises:
+            RolloutError: an agent loop failed, an actor died, or nothing happened for ``timeout_s``.
+        """
+        self._state = None
+        batch, metrics = super().sample(global_steps, partition_id, batch_size)
+        self._refuse_failures(partition_id)
+        return batch, metrics
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+        self._refuse_failures(partition_id)
+        now = time.monotonic()
+        state = (
+            sum(len(keys) for keys in self.pending_keys.values()),
+            len(self.partitions[partition_id]),
+        )
+        if state != self._state:
+            self._state, self._last_change = state, now
+        if now - self._last_check > ACTOR_CHECK_S:
+            self._last_check = now
+            _refuse_dead_actors()
+        if now - self._last_change > self._timeout_s:
+            raise RolloutError(
+                f"watchdog.timeout_s={self._timeout_s:g}: no answer was finished for that long while"
+                f" {len(self.running_keys[partition_id])} prompts were running; the rollout engine hangs, or raise it"
+                " if answers take this long"
+            )
+        time.sleep(self.poll_interval)
+        return last_debug_time
+
+    def _refuse_failures(self, partition_id: str) -> None:
+        failed = self.failure_keys[partition_id]
+        if not failed:
+            return
+        known = self._errors.read_text().splitlines() if self._errors.exists() else []
+        first = json.loads(known[0]) if known else {"prompt": "?", "error": "see the logs of Ray's workers"}
+        raise RolloutError(
+            f"{len(failed)} prompts failed in the agent loop; the first, {first['prompt']}:"
+            f" {first['error'].strip().splitlines()[-1]} (all in {self._errors})"
+        )
+
+
+def _refuse_dead_actors() -> None:
+    """Ray tells of a dead actor only who calls it, and nobody calls one that is waited for."""
+    dead = Counter(
+        state["ActorClassName"]
+        for state in ray._private.state.actors().values()
+        if state["State"] == "DEAD" and state.get("JobID") == ray.get_runtime_context().get_job_id()
+    )
+    if dead:
+        names = ", ".join(f"{count} {name}" for name, count in dead.items())
+        raise RolloutError(
+            f"processes of the run died: {names}; the same command resumes from the last checkpoint"
+        )

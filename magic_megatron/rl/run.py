@@ -1,0 +1,66 @@
+"""Start a run: plan it, join or start Ray, and train."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from magic_megatron import platform
+from magic_megatron.config.rl import RlConfig
+from magic_megatron.platform.verl_settings import verl_environment
+from magic_megatron.rl.preflight import RunPlan, plan_run
+
+
+def run_rl(config: RlConfig) -> None:
+    """The whole run. Bad input is refused before Ray starts.
+
+    Raises:
+        InputError: naming key, value and fix.
+    """
+    platform.activate(config.platform.name)
+    environment = verl_environment(config.platform.name)
+    os.environ |= environment
+    plan = plan_run(config)
+    # Imported late: verl takes its platform from the environment.
+    from magic_megatron.rl.verl_config import verl_config
+
+    verl = verl_config(config, plan.orders, plan.resume_from)
+    OmegaConf.save(verl, Path(config.output_dir) / "verl.yaml")
+    if config.dry_run:
+        print(f"nothing is wrong; verl's config is in {Path(config.output_dir) / 'verl.yaml'}")
+        return
+    _train(plan, verl, environment)
+
+
+def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None:
+    import transfer_queue as tq
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.trainer.ppo.v1 import AgentLoopManagerTQ
+    from verl.utils.config import validate_config
+
+    from magic_megatron.rl.ray_cluster import log_folder, ray_cluster
+    from magic_megatron.rl.trainer import MagicTrainer
+
+    config = plan.config
+    validate_config(verl, use_reference_policy=need_reference_policy(verl), use_critic=need_critic(verl))
+    runtime_env = {"env_vars": environment}
+    with ray_cluster(config.ray, config.nodes * config.gpus_per_node, runtime_env):
+        print(f"Ray's workers log to {log_folder()}", file=sys.stderr)
+        verl.transfer_queue.enable = True
+        OmegaConf.resolve(verl)
+        tq.init(verl.transfer_queue)
+        try:
+            trainer = MagicTrainer(verl)
+            trainer.init()
+            agents = AgentLoopManagerTQ.create(
+                config=verl,
+                llm_client=trainer.get_llm_client(),
+                teacher_client=trainer.get_teacher_client(),
+                reward_loop_worker_handles=trainer.get_reward_handles(),
+            )
+            trainer.fit(agents)
+        finally:
+            tq.close()
