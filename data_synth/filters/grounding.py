@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -68,7 +69,7 @@ def _leaves(value: Any) -> list[str | int | float]:
 @lru_cache(maxsize=50_000)
 def _pattern(value: str | int | float, is_text: bool, language: str) -> re.Pattern[str]:
     """What to look for; ``is_text`` keeps 1 and "1" apart in the cache, which are equal to nobody else."""
-    forms = text_forms(str(value), language) if is_text else number_forms(float(value), language)
+    forms = text_forms(str(value), language) if is_text else number_forms(value, language)
     return re.compile("|".join(forms), re.IGNORECASE)
 
 
@@ -80,15 +81,15 @@ def text_forms(value: str, language: str) -> list[str]:
         return [_literal(plain), rf"{dates}.{{0,40}}?{times}", rf"{times}.{{0,40}}?{dates}"]
     forms = date_forms(plain) or time_forms(plain)
     if not forms and _NUMBER.fullmatch(plain):
-        forms = number_forms(float(plain.replace(",", "")), language)
+        forms = number_forms(Decimal(plain.replace(",", "")), language)
     return forms or [_literal(plain)]
 
 
-def number_forms(value: float, language: str) -> list[str]:
-    """Patterns for a number: with and without separators, trailing zeros, in words."""
-    size = abs(value)
-    digits = f"{size:.10f}".rstrip("0").rstrip(".")
-    whole, _, decimals = digits.partition(".")
+def number_forms(value: str | int | float | Decimal, language: str) -> list[str]:
+    """Patterns for a number: with and without separators, trailing zeros, in words. Integers keep all their digits."""
+    value = Decimal(f"{value:.10f}" if isinstance(value, float) else value)
+    whole, _, decimals = f"{abs(value):f}".partition(".")
+    decimals = decimals.rstrip("0")
     grouped = f"{int(whole):,}".replace(",", r"[, ]?")
     tail = rf"\.{decimals}0*" if decimals else r"(?:\.0+)?"
     sign = r"(?:-|minus\s+|负)" if value < 0 else r"(?<!-)"
@@ -104,7 +105,8 @@ def number_forms(value: float, language: str) -> list[str]:
             for word in chinese_numerals(number)
         ]
         if number >= 10_000 and number % 100 == 0:
-            forms.append(rf"(?<![\d.]){f'{number / 10_000:.2f}'.rstrip('0').rstrip('.')}\s*万")
+            tens_of_thousands = f"{Decimal(number) / 10_000:f}".removesuffix(".00").removesuffix(".0")
+            forms.append(rf"(?<![\d.]){tens_of_thousands}\s*万")
     return forms
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 _NUM_REPEATS = 3
 _NUM_TRIES = 50
+_MAX_REPEATS, _NUM_LONG_TRIES = 64, 500
 _CLASSES = {
     codes.CATEGORY_DIGIT: "0123456789",
     codes.CATEGORY_WORD: "abcdefghijklmnopqrstuvwxyz0123456789",
@@ -21,8 +22,11 @@ _CLASSES = {
 _PRINTABLE = "".join(map(chr, range(32, 127)))
 
 
-def draw_match(pattern: str, rng: Random, fits: Callable[[str], bool]) -> str:
+def draw_match(pattern: str, rng: Random, fits: Callable[[str], bool], shortest: int = 0) -> str:
     """A text that matches ``pattern`` and passes ``fits``, which checks pattern and length.
+
+    Args:
+        shortest: length below which nothing fits; what may be repeated is repeated as often if need be.
 
     Raises:
         ValueError: the pattern is broken, uses look-around, or none of the drawn texts passes.
@@ -31,17 +35,18 @@ def draw_match(pattern: str, rng: Random, fits: Callable[[str], bool]) -> str:
         tree = parser.parse(pattern)
     except parser.error as error:  # type: ignore[attr-defined]
         raise ValueError(f"pattern {pattern}: {error}") from None
-    for _ in range(_NUM_TRIES):
-        if fits(text := _draw(tree, rng, {})):
-            return text
+    for repeats, tries in ((_NUM_REPEATS, _NUM_TRIES), (min(shortest, _MAX_REPEATS), _NUM_LONG_TRIES)):
+        for _ in range(tries if repeats >= _NUM_REPEATS else 0):
+            if fits(text := _draw(tree, rng, {}, repeats)):
+                return text
     raise ValueError(f"pattern {pattern}: no match was found; give the schema an example or an enum")
 
 
-def _draw(tree: Iterable[Any], rng: Random, groups: dict[int, str]) -> str:
-    return "".join(_draw_one(code, argument, rng, groups) for code, argument in tree)
+def _draw(tree: Iterable[Any], rng: Random, groups: dict[int, str], repeats: int) -> str:
+    return "".join(_draw_one(code, argument, rng, groups, repeats) for code, argument in tree)
 
 
-def _draw_one(code: Any, argument: Any, rng: Random, groups: dict[int, str]) -> str:
+def _draw_one(code: Any, argument: Any, rng: Random, groups: dict[int, str], repeats: int) -> str:
     if code == codes.LITERAL:
         return chr(argument)
     if code == codes.NOT_LITERAL:
@@ -52,14 +57,14 @@ def _draw_one(code: Any, argument: Any, rng: Random, groups: dict[int, str]) -> 
         return _draw_in(argument, rng)
     if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
         low, high, inner = argument
-        count = rng.randint(low, min(int(high), low + _NUM_REPEATS))
-        return "".join(_draw(inner, rng, groups) for _ in range(count))
+        count = rng.randint(low, min(int(high), low + repeats))
+        return "".join(_draw(inner, rng, groups, repeats) for _ in range(count))
     if code == codes.SUBPATTERN:
         number, _, _, inner = argument
-        groups[number] = _draw(inner, rng, groups)
+        groups[number] = _draw(inner, rng, groups, repeats)
         return groups[number]
     if code == codes.BRANCH:
-        return _draw(rng.choice(argument[1]), rng, groups)
+        return _draw(rng.choice(argument[1]), rng, groups, repeats)
     if code == codes.GROUPREF:
         return groups.get(argument, "")
     return ""  # an anchor, or a look-around: whether it holds is checked on the whole text

@@ -98,7 +98,7 @@ def draw_text(schema: Mapping[str, Any], rng: Random, language: str, name: str) 
             if fits(text := source()):
                 return text
     if pattern is not None:
-        return draw_match(pattern, rng, fits)
+        return draw_match(pattern, rng, fits, shortest)
     text = _of_kind("search_term", rng, language)
     while len(text) < shortest:
         text += " " + _of_kind("search_term", rng, language)

@@ -300,6 +300,13 @@ def test_drawn_texts_match_their_pattern(pattern):
     assert len(drawn) > 1
 
 
+@pytest.mark.parametrize(("shortest", "longest"), [(1, 2), (8, 8), (32, 32), (40, 60)])
+def test_a_pattern_and_a_length_hold_together(shortest, longest):
+    schema = {"type": "string", "pattern": "^[a-zA-Z0-9]+$", "minLength": shortest, "maxLength": longest}
+    for text in (sample_value(schema, Random(seed)) for seed in range(30)):
+        assert re.fullmatch(schema["pattern"], text) and shortest <= len(text) <= longest
+
+
 @pytest.mark.parametrize("pattern", ["(", "^a(?=b)c$"])
 def test_patterns_without_a_match_are_refused(pattern):
     with pytest.raises(ValueError, match="pattern"):

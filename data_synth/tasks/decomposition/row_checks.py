@@ -153,9 +153,7 @@ def _query_faults(query: str, turn: Mapping[str, Any], language: str) -> Iterato
 
 
 def _says(text: str, value: Any, spoken: Sequence[str], language: str) -> bool:
-    apart = text.replace("，", "， ")  # a number after a comma isn't part of the one before it
-    found = mentions(text, value, language) or mentions(apart, value, language)
-    return found or any(word in text for word in (*spoken, *([value] if isinstance(value, str) else ())))
+    return mentions(text, value, language) or any(word in text for word in spoken)
 
 
 def _told(reply: str) -> str:
