@@ -18,6 +18,10 @@ type Instance = dict[str, Any]
 NOTHING_HAPPENS = "Nothing happens."
 
 
+class EnvironmentLost(Exception):  # noqa: N818  it is the event that the contract names
+    """An episode can't go on: its environment crashed, hung or failed. The message is one line, for people."""
+
+
 @dataclass(frozen=True)
 class Observation:
     """What the agent sees. ``goal`` stays the same over an episode."""
