@@ -7,19 +7,18 @@ that every later answer agrees with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from random import Random
 from typing import Any
 
+from data_synth.simulator.call import Call
 from data_synth.simulator.conforms import conforms
-from data_synth.simulator.effects import Effect, entity_of, identifier_in, is_identifier
+from data_synth.simulator.effects import entity_of, identifier_in, is_identifier
 from data_synth.simulator.formulas import NotDefinedError, compute
 from data_synth.simulator.outcomes import left_out, outcome
-from data_synth.simulator.steering import Path, Steering, UnsteerableError
+from data_synth.simulator.steering import Path, UnsteerableError
 from data_synth.simulator.store import CONTROLS, NEAR, Filters, Record, Store
 from data_synth.simulator.values import sample_value
-from data_synth.tools.tool import KIND, Tool
+from data_synth.tools.tool import KIND
 
 NUM_TRIES = 20
 COUNTS = frozenset(
@@ -29,32 +28,6 @@ LIST_LENGTHS = (2, 4)
 """Of a list of records; ours. Lists inside a record have one to three entries."""
 MAX_LENGTH = 99
 """Of a list of records, where neither call nor schema set a limit."""
-
-
-@dataclass
-class Call:
-    """What one answer is written from.
-
-    Attributes:
-        key: text of tool and arguments.
-        record: the record that the call is about; None where there is none.
-        stream: names the random numbers.
-        draft: what the model wrote; None without a model.
-    """
-
-    tool: Tool
-    effect: Effect
-    arguments: Mapping[str, Any]
-    key: str
-    record: Record | None
-    stream: str
-    steering: Steering
-    draft: Any = None
-
-    @cached_property
-    def rng(self) -> Random:
-        """Seeded at its first use: most of what is known needs none."""
-        return Random(self.stream)
 
 
 class AnswerWriter:

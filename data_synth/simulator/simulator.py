@@ -12,7 +12,8 @@ import jsonschema
 
 from data_synth.llm.model import Model
 from data_synth.operators.plan import Condition
-from data_synth.simulator.answers import AnswerWriter, Call
+from data_synth.simulator.answers import AnswerWriter
+from data_synth.simulator.call import Call
 from data_synth.simulator.conforms import canonical, conforms
 from data_synth.simulator.effects import Effect, effect_of, entity_of, is_identifier
 from data_synth.simulator.formulas import NotDefinedError

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from data_synth.operators.add import add
-from data_synth.operators.atoms import isolated, parallel, serial
 from data_synth.operators.concatenate import Link, concatenate
-from data_synth.operators.group import group, shared_parameters
+from data_synth.operators.group import group
 from data_synth.operators.mask import mask
 from data_synth.operators.merge import NotApplicable
 from data_synth.operators.plan import Given, Operator, Plan, Step
-from data_synth.operators.schema import is_plain, is_reusable
 from data_synth.operators.split import split
 from data_synth.operators.transform import transform
 from data_synth.tasks.decomposition.conditions import draw_condition
-from data_synth.tasks.decomposition.sense import contradiction, link_weight
+from data_synth.tasks.decomposition.draw_atoms import AtomDrawer
 from data_synth.tasks.decomposition.settings import ComposeSettings, Subtask
 from data_synth.tasks.toolbox import Toolbox
 from data_synth.tools.tool import Tool
@@ -54,10 +51,11 @@ class _Drawer:
         self.tools, self.graphs = toolbox.tools, toolbox.graphs
         self.names = list(toolbox.tools)
         self.settings, self.anchor, self.rng = settings, anchor, rng
+        self.atoms = AtomDrawer(toolbox, settings, rng)
 
     def general(self) -> Plan:
         """Independent steps: isolated and parallel atoms, Add and Group."""
-        plan = self._independent_atom(self.anchor)
+        plan = self.atoms.independent(self.anchor)
         for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
             plan = self._extended(plan, ("add", "group"))
         return plan
@@ -68,12 +66,12 @@ class _Drawer:
         A tool that nothing depends on and that depends on nothing leaves its turn to another.
         """
         try:
-            plan = self._serial_atom(self.anchor)
+            plan = self.atoms.serial(self.anchor)
         except NotApplicable:
             edges = list(self.graphs.dependency.edges)
             if not edges:
                 raise
-            plan = self._serial_atom(self.tools[self.rng.choice(edges)[0]])
+            plan = self.atoms.serial(self.tools[self.rng.choice(edges)[0]])
         num_atoms = self.rng.randint(1, self.settings.max_atoms)
         for number in range(1, num_atoms):
             aside = number == num_atoms - 1 and self.rng.random() < 0.25
@@ -84,7 +82,7 @@ class _Drawer:
 
     def condition(self) -> Plan:
         """One step decides about others: Transform."""
-        plan = self._serial_atom(self.anchor) if self.rng.random() < 0.4 else self._atom(self.anchor)
+        plan = self.atoms.serial(self.anchor) if self.rng.random() < 0.4 else self.atoms.atom(self.anchor)
         if len({step.atom for step in plan.steps}) < 2 and len(plan.steps) < 3:
             plan = self._extended(plan, ("add", "group", "group", "concatenate", "concatenate"))
         if len(plan.steps) < self.settings.max_steps and self.rng.random() < self.settings.otherwise_share:
@@ -93,7 +91,7 @@ class _Drawer:
 
     def context_inheritance(self) -> Plan:
         """Several turns: Mask and Split."""
-        plan = self._atom(self.anchor)
+        plan = self.atoms.atom(self.anchor)
         for _ in range(self.rng.randint(1, self.settings.max_atoms) - 1):
             plan = self._extended(plan, ("add", "group", "group", "concatenate", "concatenate"))
         if self.rng.random() < 0.15:
@@ -115,84 +113,6 @@ class _Drawer:
             raise NotApplicable("neither Mask nor Split applies")
         return changed
 
-    # Atoms
-
-    def _atom(self, tool: Tool) -> Plan:
-        if self.rng.random() >= self.settings.pair_share:
-            return self._isolated(tool)
-        make = self._serial_atom if self.rng.random() < 0.5 else self._independent_atom
-        try:
-            return make(tool)
-        except NotApplicable:
-            return self._isolated(tool)
-
-    def _isolated(self, tool: Tool) -> Plan:
-        return isolated(tool, self._optional(tool))
-
-    def _independent_atom(self, tool: Tool) -> Plan:
-        """Isolated or parallel."""
-        if self.rng.random() < self.settings.pair_share:
-            for name in self._shuffle(self.graphs.sharing.neighbors(tool.name)):
-                other = self.tools[name]
-                if self._depend(tool.name, name):
-                    continue
-                pairs: dict[str, str] = {}
-                for mine, yours, _ in shared_parameters(tool.name, name, self.graphs):
-                    needed = mine in tool.required and yours in other.required
-                    if needed and yours not in pairs.values() and is_reusable(mine, tool.properties[mine]):
-                        pairs.setdefault(mine, yours)
-                if not pairs:
-                    continue
-                try:
-                    wanted = {t.name: self._optional(t) for t in (tool, other)}
-                    return self._sound(parallel(tool, other, pairs, wanted))
-                except NotApplicable:
-                    continue
-        return self._isolated(tool)
-
-    def _serial_atom(self, tool: Tool) -> Plan:
-        """An edge of the dependency graph at ``tool``; at the first of its neighbours if it has none itself."""
-        pairs = [(tool.name, name) for name in self.graphs.dependency.successors(tool.name)]
-        pairs += [(name, tool.name) for name in self.graphs.dependency.predecessors(tool.name)]
-        for source, target in self._weighted(pairs)[:NUM_TRIES]:
-            link = self._link(source, target)
-            wanted = {name: self._optional(self.tools[name]) for name in (source, target)}
-            best = {link["parameter"]: tuple(link["path"])}
-            try:
-                return serial(self.tools[source], self.tools[target], best, wanted)
-            except NotApplicable:
-                continue
-        raise NotApplicable(f"no dependency at {tool.name}")
-
-    def _link(self, source: str, target: str) -> Mapping[str, Any]:
-        """The best link of an edge."""
-        best: Mapping[str, Any] = self.graphs.dependency.edges[source, target]["links"][0]
-        return best
-
-    def _weighted(self, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Edges in an order drawn by how sensible they are; those that aren't are left out."""
-        keyed = []
-        for source, target in pairs:
-            parameter = self._link(source, target)["parameter"]
-            weight = link_weight(self.tools[source], self.tools[target], parameter, self.graphs)
-            if weight:
-                keyed.append((self.rng.random() ** (1 / weight), source, target))
-        return [(source, target) for _, source, target in sorted(keyed, reverse=True)]
-
-    def _sound(self, plan: Plan) -> Plan:
-        if wrong := contradiction(plan, self.tools, self.graphs):
-            raise NotApplicable(wrong)
-        return plan
-
-    def _depend(self, a: str, b: str) -> bool:
-        return self.graphs.dependency.has_edge(a, b) or self.graphs.dependency.has_edge(b, a)
-
-    def _optional(self, tool: Tool) -> list[str]:
-        plain = [
-            name for name, schema in tool.properties.items() if name not in tool.required and is_plain(schema)
-        ]
-        return [name for name in plain if self.rng.random() < self.settings.optional_share]
-
     # Binary operators
 
     def _extended(self, plan: Plan, operators: tuple[Operator, ...]) -> Plan:
@@ -202,7 +122,7 @@ class _Drawer:
         joins = {"add": self._added, "group": self._grouped, "concatenate": self._concatenated}
         for operator in self._shuffled(operators):
             try:
-                joined = self._tried(lambda operator=operator: self._sound(joins[operator](plan)))  # type: ignore[misc]
+                joined = self._tried(lambda operator=operator: self.atoms.sound(joins[operator](plan)))  # type: ignore[misc]
             except NotApplicable:
                 continue
             if len(joined.steps) <= self.settings.max_steps:
@@ -211,14 +131,14 @@ class _Drawer:
 
     def _added(self, plan: Plan) -> Plan:
         other = self.tools[self.rng.choice(self.names)]
-        return add(plan, self._independent_atom(other), self.tools, self.graphs)
+        return add(plan, self.atoms.independent(other), self.tools, self.graphs)
 
     def _grouped(self, plan: Plan) -> Plan:
         step = self.rng.choice(plan.steps)
         near = [name for name in self.graphs.sharing.neighbors(step.tool) if not self._used(plan, name)]
         if not near:
             raise NotApplicable(f"{step.tool} shares no parameter")
-        return group(plan, self._isolated(self.tools[self.rng.choice(near)]), self.tools, self.graphs)
+        return group(plan, self.atoms.isolated(self.tools[self.rng.choice(near)]), self.tools, self.graphs)
 
     def _concatenated(self, plan: Plan) -> Plan:
         """Appended to one of the plan's last steps."""
@@ -228,13 +148,13 @@ class _Drawer:
         near = [name for name in self.graphs.dependency.successors(step.tool) if not self._used(plan, name)]
         if not near:
             raise NotApplicable(f"nothing follows {step.tool}")
-        pairs = self._weighted([(step.tool, name) for name in near])
+        pairs = self.atoms.weighted([(step.tool, name) for name in near])
         if not pairs:
             raise NotApplicable(f"nothing sensible follows {step.tool}")
         name = pairs[0][1]
-        link = self._link(step.tool, name)
+        link = self.atoms.link(step.tool, name)
         joined = Link(step.id, tuple(link["path"]), 1, link["parameter"])
-        return concatenate(plan, self._isolated(self.tools[name]), joined, self.tools)
+        return concatenate(plan, self.atoms.isolated(self.tools[name]), joined, self.tools)
 
     @staticmethod
     def _used(plan: Plan, name: str) -> bool:
@@ -304,11 +224,6 @@ class _Drawer:
             except NotApplicable:
                 continue
         return draw()
-
-    def _shuffle[Item](self, items: Iterator[Item] | list[Item]) -> list[Item]:
-        order = list(items)
-        self.rng.shuffle(order)
-        return order
 
     def _shuffled(self, operators: tuple[Operator, ...]) -> list[Operator]:
         """Each operator once, in an order drawn by the weights; those of weight 0 are left out."""

@@ -11,9 +11,9 @@ from data_synth.llm.scripted import scripted
 from data_synth.operators.schema import is_identifier, kind_of
 from data_synth.tasks.decomposition import frames
 from data_synth.tasks.decomposition.references import condition_words, result_noun
+from data_synth.tasks.decomposition.value_wording import Style, say_value
 from data_synth.tasks.decomposition.views import ArgumentView, StepView
 from data_synth.tasks.decomposition.wording import (
-    Style,
     ask_phrases,
     fragment,
     insert,
@@ -21,7 +21,6 @@ from data_synth.tasks.decomposition.wording import (
     lowered,
     noun,
     phrase,
-    say_value,
     sentence,
     thing,
     words_of,

@@ -9,8 +9,9 @@ from typing import Any
 from data_synth.llm.scripted import scripted
 from data_synth.tasks.decomposition.grammar_steps import step_clause
 from data_synth.tasks.decomposition.references import condition_words
+from data_synth.tasks.decomposition.value_wording import Style
 from data_synth.tasks.decomposition.views import StepView
-from data_synth.tasks.decomposition.wording import Style, lowered, question, sentence
+from data_synth.tasks.decomposition.wording import lowered, question, sentence
 
 BEGINNINGS = {
     "en": {

@@ -8,16 +8,9 @@ from typing import Any
 
 from data_synth.llm.scripted import scripted
 from data_synth.tasks.decomposition.references import condition_words, result_noun
+from data_synth.tasks.decomposition.value_wording import Style, say_value
 from data_synth.tasks.decomposition.views import ArgumentView, StepView
-from data_synth.tasks.decomposition.wording import (
-    Style,
-    lowered,
-    phrase,
-    say_value,
-    sentence,
-    step_phrase,
-    words_of,
-)
+from data_synth.tasks.decomposition.wording import lowered, phrase, sentence, step_phrase, words_of
 
 
 @scripted("steps")

@@ -5,17 +5,9 @@ from __future__ import annotations
 import re
 
 from data_synth.operators.plan import Condition
+from data_synth.tasks.decomposition.value_wording import Style, say_value
 from data_synth.tasks.decomposition.views import ArgumentView, ConditionView, StepView
-from data_synth.tasks.decomposition.wording import (
-    Style,
-    is_identifier,
-    label,
-    noun,
-    plural,
-    say_value,
-    thing,
-    words_of,
-)
+from data_synth.tasks.decomposition.wording import is_identifier, label, noun, plural, thing, words_of
 from data_synth.tools.tool import Tool
 
 COMPARISONS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from data_synth.llm.scripted import scripted
 from data_synth.package_data import read_yaml
-from data_synth.tasks.decomposition.wording import Style, say_value, sentence
+from data_synth.tasks.decomposition.value_wording import Style, say_value
+from data_synth.tasks.decomposition.wording import sentence
 
 NUM_THEMES = 3
 """Matters that the first request names."""
