@@ -100,8 +100,10 @@ def policy_loss(
 def entropy_terms(
     batch: MicroBatch, settings: AlgorithmConfig, history: History, size: BatchSize
 ) -> dict[str, Tensor]:
-    """This micro-batch's shares: the three terms of Eq. 13, both segments' mean entropies, and ``gate``, the share of
-    tokens with a bound that are outside it."""
+    """This micro-batch's shares: the three terms of Eq. 13, both segments' mean entropies, and ``gate``.
+
+    ``gate`` is the share of tokens outside their bounds: of thought and action, or of all where bounds are by turn.
+    """
     by_turn = settings.history == "turn"
     if by_turn:
         low, high = turn_bounds(batch.turn_index, history, settings.kappa_low, settings.kappa_high)
