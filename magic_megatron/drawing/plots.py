@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -19,6 +20,8 @@ INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 RUNS = ("#2f6fde", "#e07b39", "#3a9d6e", "#8e5bbf", "#c23b5a", "#0e9aa7", "#a4791c", "#6b7280")
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#7cc4b8", "#2f6fde", "#5b2a86"])
 SELECTION = LinearSegmentedColormap.from_list("selection", ["#f5f7fb", "#9dbcf2", "#2f6fde", "#173a7a"])
+# Kinds of pictures, each with the entry of its metadata that changes though the numbers don't.
+PICTURES = {".png": "Software", ".svg": "Date", ".pdf": "CreationDate"}
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "magic",
@@ -52,6 +55,32 @@ def new_figure(width: float = 4.9, height: float = 2.7) -> tuple[Figure, Axes]:
         return figure, figure.add_subplot()
 
 
+def new_grid(num_plots: int) -> tuple[Figure, list[Axes]]:
+    """Axes of a picture with several plots, two in a row."""
+    with matplotlib.rc_context(_STYLE):
+        num_columns = min(2, num_plots)
+        num_rows = -(-num_plots // num_columns)
+        figure = Figure(figsize=(5.4 * num_columns, 3.3 * num_rows), layout="constrained")
+        grid = figure.subplots(num_rows, num_columns, squeeze=False).flat
+        for axes in grid[num_plots:]:
+            axes.remove()
+        return figure, list(grid[:num_plots])
+
+
+def save_picture(figure: Figure, path: Path) -> None:
+    """A file for documents; the same numbers give the same bytes.
+
+    Args:
+        path: ends with one of ``PICTURES``.
+
+    Raises:
+        OSError: ``path`` can't be written.
+    """
+    metadata: dict[str, Any] = {PICTURES[path.suffix]: None}
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(path, metadata=metadata, dpi=160, facecolor="white")
+
+
 def finish(title: str, note: str, figure: Figure) -> Plot:
     target = io.StringIO()
     metadata: Mapping[str, Any] = {"Date": None, "Creator": None}
@@ -71,9 +100,9 @@ def colour_of_run(number: int) -> str:
     return RUNS[number % len(RUNS)]
 
 
-def smooth(values: np.ndarray) -> np.ndarray:
+def smooth(values: np.ndarray, num_windows: int = 40) -> np.ndarray:
     """Centred running mean over about a fortieth of the steps, over what there is of them at both ends."""
-    half = len(values) // 80
+    half = len(values) // (2 * num_windows)
     sums = np.concatenate([[0.0], np.cumsum(values)])
     places = np.arange(len(values))
     starts, ends = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))

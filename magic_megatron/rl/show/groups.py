@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -131,7 +132,7 @@ def collect(samples: Iterable[Sample], tasks: Collection[str] | None, limit: int
             dropped = max(kept, key=lambda key: ranks[key])
             ceiling = ranks[dropped]
             total -= kept.pop(dropped).num_samples
-    groups = [kept[key] for key in sorted(kept)]
+    groups = [kept[key] for key in sorted(kept, key=_natural)]
     return Shown(groups, total, num_read, len(ranks), sorted(tasks_read))
 
 
@@ -174,6 +175,13 @@ def _thousandths(values: list[float | None] | None) -> list[int | None] | None:
     if values is None:
         return None
     return [None if value is None or not math.isfinite(value) else round(value * _MILLI) for value in values]
+
+
+def _natural(key: tuple[int, str, str]) -> tuple[int, str, list[tuple[int, str]]]:
+    """Groups 2:x before 10:x."""
+    step, task, name = key
+    pieces = re.findall(r"([0-9]{1,18})|([^0-9]+|[0-9]+)", name)
+    return step, task, [(int(number or 0), text) for number, text in pieces]
 
 
 def _rank(key: tuple[int, str, str], seed: int) -> bytes:
