@@ -63,6 +63,7 @@ def step_metrics(
         for name, value in metrics.items()
         if name.startswith("magic/")
     }
+    line |= {name: float(value) for name, value in metrics.items() if name.startswith("validation")}
     line |= reward_metrics(turns, advantages)
     return line
 
@@ -130,10 +131,9 @@ def _mean(values: Any) -> float:
 
 
 def summary_line(step: int, line: Mapping[str, Any]) -> str:
-    """What is shown of a step or a validation, in one line."""
+    """What is shown of a step, or of a validation, in one line."""
+    prefixes = ("reward/", "success/") if "reward" in line else ("validation/",)
     shown = [
-        f"{name} {value:.3g}"
-        for name, value in line.items()
-        if name in SHOWN or name.startswith(("reward/", "success/", "validation/"))
+        f"{name} {value:.3g}" for name, value in line.items() if name in SHOWN or name.startswith(prefixes)
     ]
     return f"step {step}: " + ", ".join(shown)

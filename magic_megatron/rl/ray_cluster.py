@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +69,37 @@ def _join(address: str, runtime_env: dict[str, Any]) -> None:
             f"ray.address={address}: {str(error).splitlines()[0]}; start a head with launch/rl.sh, or leave"
             " ray.address=null to start Ray here"
         ) from None
+
+
+def wait_for_nodes(address: str, number: int, timeout_s: float) -> None:
+    """Until the cluster at ``address`` has ``number`` nodes.
+
+    Raises:
+        InputError: it hasn't after ``timeout_s`` seconds.
+    """
+    deadline = time.monotonic() + timeout_s
+    seen = 0
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ConnectionError):  # the head is starting
+            ray.init(address=address, logging_level=logging.ERROR)
+            try:
+                while time.monotonic() < deadline:
+                    seen = sum(node["Alive"] for node in ray.nodes())
+                    if seen >= number:
+                        return
+                    time.sleep(1)
+            finally:
+                ray.shutdown()
+        time.sleep(1)
+    raise InputError(
+        f"NUM_NODES={number}: {seen} nodes joined {address} within {timeout_s:g} s; start launch/rl.sh on every"
+        " node, or raise JOIN_TIMEOUT"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        wait_for_nodes(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

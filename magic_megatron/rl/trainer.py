@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from functools import partial
 from pathlib import Path
@@ -180,11 +179,9 @@ class MagicTrainer(PPOTrainerSync):
             turns += read_turns(answers)
             tq.kv_clear(keys=answers.keys, partition_id="val")
         line = validation_metrics(turns)
-        with (self.folder / "validation.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.global_steps, **line}) + "\n")
-        tqdm.write(
-            summary_line(self.global_steps, {k: v for k, v in line.items() if k.startswith("validation/")})
-        )
+        if self.global_steps == 0:  # later ones stand in their step's line
+            self._metrics_file.write({"step": 0, **line})
+        tqdm.write(summary_line(self.global_steps, line))
         return line
 
     # Record
