@@ -1,6 +1,6 @@
-"""Loss of every row, from packs and alone: ``[torchrun --nproc-per-node N] packed_rows_worker.py PREFIX OUTPUT``.
+"""Loss of every row, from packs and alone: ``packed_rows_worker.py PREFIX OUTPUT``.
 
-With N processes the packs are context-parallel over all of them. Writes ``{model: {"packed": [...], "alone": [...]}}``,
+With N ranks the packs are context-parallel over all of them. Writes ``{model: {"packed": [...], "alone": [...]}}``,
 a sum of token losses for each row of the first two packs; ``alone`` in one process only, as a plain sequence of its
 own length, without padding and without ``PackedSeqParams``.
 """
@@ -14,20 +14,25 @@ import torch
 import torch.distributed as dist
 
 from magic_megatron import platform
-from magic_megatron.config.layout import ParallelConfig
-from magic_megatron.config.sft import SftConfig
-from recipes.command import compose, typed
+
+platform.activate("rehearsal")
+
+from magic_megatron.config.layout import ParallelConfig  # noqa: E402
+from magic_megatron.config.sft import SftConfig  # noqa: E402
+from magic_megatron.data.batch import collate  # noqa: E402
+from magic_megatron.data.dataset import PackedDataset  # noqa: E402
+from magic_megatron.models.gpt import build_model  # noqa: E402
+from magic_megatron.models.initialization import initialize_weights  # noqa: E402
+from magic_megatron.models.transformer_config import transformer_config  # noqa: E402
+from magic_megatron.platform.specs import decoder_block_spec  # noqa: E402
+from magic_megatron.sft.processes import distributed, model_parallel, world_size  # noqa: E402
+from recipes.command import compose, typed  # noqa: E402
 
 MODELS = ("qwen3_tiny", "qwen3_moe_tiny")
 SEQUENCE_LENGTH = 1024
 
 
 def main() -> None:
-    platform.activate("rehearsal")
-    from magic_megatron.data.batch import collate
-    from magic_megatron.data.dataset import PackedDataset
-    from magic_megatron.sft.processes import distributed, model_parallel, world_size
-
     dataset = PackedDataset(sys.argv[1], SEQUENCE_LENGTH, seed=5, pad_multiple=8, mixture=None)
     batch = collate([dataset[0], dataset[1]])
     losses = {}
@@ -51,11 +56,6 @@ def main() -> None:
 
 
 def build(config, layout, vocab_size):
-    from magic_megatron.models.gpt import build_model
-    from magic_megatron.models.initialization import initialize_weights
-    from magic_megatron.models.transformer_config import transformer_config
-    from magic_megatron.platform.specs import decoder_block_spec
-
     core = transformer_config(
         config.model, layout, "rehearsal", torch.float32, recompute="none", moe_capacity_factor=None
     )

@@ -1,4 +1,4 @@
-"""Run by test_planner_bytes.py: bytes that each rank really holds, ``torchrun … planner_worker.py RUNS.json OUT``.
+"""Run by test_planner_bytes.py: bytes that each rank really holds, ``planner_worker.py RUNS.json OUT``.
 
 ``RUNS.json`` holds override lists by name. The model, its DDP wrapper and its optimizer are those of
 ``magic_megatron.sft``; one update without gradients makes the optimizer allocate its state. ``OUT`` gets, by name, a

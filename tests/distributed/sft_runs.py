@@ -7,15 +7,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
+from ranks import ranks_of
 
 WORKER = Path(__file__).with_name("sft_worker.py")
+NUM_HELD_OUT = 24
 
 
 def launcher(num_processes: int) -> list[str]:
+    """As a user starts a run: python, or torchrun."""
     if num_processes == 1:
         return [sys.executable]
     command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
@@ -28,18 +33,28 @@ def run_sft(
     folder: Path,
     timeout: float = 600,
     memory: list[int] | None = None,
+    forget: Mapping[str, Sequence[Path]] = MappingProxyType({}),
 ) -> dict[str, list[dict[str, Any]]]:
-    """Metrics of each run, a dict a step; run ``name`` writes to ``folder/name``.
+    """Metrics of each run, a dict a step; run ``name`` writes to ``folder/name``, or to an ``output_dir`` of its own.
 
     Args:
-        memory: gets the bytes that all processes held together, again and again.
+        forget: what is removed before a run, by its name.
+        memory: gets the bytes that all processes held together, again and again; torchrun starts them then, since
+            forked ones share what they have imported.
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / "runs.json"
-    overrides = [[*run, f"output_dir={folder / name}", "platform=rehearsal"] for name, run in runs.items()]
-    plan.write_text(json.dumps(overrides))
+    wanted = [
+        {
+            "overrides": [f"output_dir={folder / name}", "platform=rehearsal", *run],
+            "forget": [str(path) for path in forget.get(name, ())],
+        }
+        for name, run in runs.items()
+    ]
+    plan.write_text(json.dumps(wanted))
+    as_users_do = [*launcher(num_processes), str(WORKER), str(plan)]
     process = subprocess.Popen(
-        [*launcher(num_processes), str(WORKER), str(plan)],
+        ranks_of(num_processes, WORKER, plan) if memory is None else as_users_do,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,7 +68,7 @@ def run_sft(
         _end(process)
         raise
     assert process.returncode == 0, errors[-4000:]
-    return {name: metrics(folder / name) for name in runs}
+    return {name: metrics(folder / name) for name in runs if (folder / name).exists()}
 
 
 def metrics(output_dir: Path) -> list[dict[str, Any]]:
@@ -73,7 +88,7 @@ def _watch_memory(process: subprocess.Popen[str], memory: list[int]) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """torchrun and its workers."""
+    """The process and its ranks."""
     family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):

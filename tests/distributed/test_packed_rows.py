@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sft_runs import launcher
+from ranks import ranks_of
 
 WORKER = Path(__file__).with_name("packed_rows_worker.py")
 
@@ -17,7 +17,7 @@ def losses(export_folder, tmp_path_factory):
     for cp in (1, 2):
         output = folder / f"{cp}.json"
         done = subprocess.run(
-            [*launcher(cp), WORKER, export_folder / "train", output],
+            ranks_of(cp, WORKER, export_folder / "train", output),
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             timeout=600,
             capture_output=True,

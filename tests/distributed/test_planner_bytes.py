@@ -1,6 +1,6 @@
 """The planner's weights, gradients and optimizer state against the bytes that every rank really holds.
 
-Real torchrun, Megatron-Core, its buffers and its distributed optimizer, in fp32 and in bf16.
+Real ranks, Megatron-Core, its buffers and its distributed optimizer, in fp32 and in bf16.
 """
 
 import json
@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sft_runs import launcher
+from ranks import ranks_of
 
 from magic_megatron.config.layout import data_parallel_size
 from magic_megatron.config.sft import SftConfig
@@ -48,7 +48,7 @@ def measured(tmp_path_factory):
         folder = tmp_path_factory.mktemp(f"planner{processes}")
         plan, out = folder / "runs.json", folder / "measured.json"
         plan.write_text(json.dumps({name: [*run, "platform=rehearsal"] for name, run in runs.items()}))
-        command = [*launcher(processes), str(WORKER), str(plan), str(out)]
+        command = ranks_of(processes, WORKER, plan, out)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
         assert done.returncode == 0, done.stderr[-4000:]

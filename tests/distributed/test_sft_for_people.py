@@ -35,12 +35,12 @@ def start(*overrides: str, **environment: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.fixture(scope="module")
-def run_folder(export_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(export_folder: Path, held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six steps with W&B, then stopped and gone on with for two more."""
     base = tmp_path_factory.mktemp("people")
     folder, cache = base / "run", str(base / "cache")
     data = f"data.path={export_folder}/train"
-    run = [*RUN, data, f"data.validation_path={export_folder}/train", f"output_dir={folder}"]
+    run = [*RUN, data, f"data.validation_path={held_out}", f"output_dir={folder}"]
     for num_steps in (6, 8):
         done = start(*run, f"train.num_steps={num_steps}", WANDB_CACHE_DIR=cache)
         assert done.returncode == 0, done.stderr[-3000:]

@@ -1,6 +1,6 @@
 """The same recipe in one process and under each layout: same loss, gradient norm and router losses, step by step.
 
-Real torchrun, gloo, Megatron-Core with its distributed optimizer; packed rows with uneven loss masks, micro-batches
+Real ranks, gloo, Megatron-Core with its distributed optimizer; packed rows with uneven loss masks, micro-batches
 accumulated, router losses weighted heavily enough to show in the gradient norm.
 """
 

@@ -78,15 +78,26 @@ def test_from_one_process_to_another_layout_and_back(recipe, uninterrupted, tmp_
     run = tmp_path / "run"
     shutil.copytree(uninterrupted, run)
     go_back_to(run, 2)
-    # One copy is saved again as it arrived, the other one trains on.
-    run_sft(4, {"run": [*recipe, *layout]}, tmp_path)
+    # Beside it a run that never was in one process: from DP4·EP2 to TP2·PP2·EP2 or EP4 at step 2.
+    spread = tmp_path / "spread"
+    runs = {
+        "run": [*recipe, *layout],
+        "spread": [*recipe, "parallel.ep=2"],
+        "again": [*recipe, *layout, f"output_dir={spread}"],
+    }
+    later = [spread / f"checkpoints/step_{step:07d}" for step in (4, 6)]
+    run_sft(4, runs, tmp_path, forget={"again": later})
     assert_same_state(
         tensors(run / "checkpoints/step_0000004"), tensors(uninterrupted / "checkpoints/step_0000004")
     )
     go_back_to(run, 4)
+    assert_same_state(
+        tensors(spread / "checkpoints/step_0000006"), tensors(uninterrupted / "checkpoints/step_0000006")
+    )
     run_sft(1, {"run": recipe}, tmp_path)
     expected = [line["loss"] for line in metrics(uninterrupted)]
-    assert [line["loss"] for line in metrics(run)] == pytest.approx(expected, rel=1e-5)
+    for moved in (run, spread):
+        assert [line["loss"] for line in metrics(moved)] == pytest.approx(expected, rel=1e-5)
     assert_same_state(
         tensors(run / "checkpoints/step_0000006"), tensors(uninterrupted / "checkpoints/step_0000006")
     )

@@ -1,9 +1,8 @@
-"""Checkpoints: a run that is killed or stopped goes on to the same weights, in whatever layout it goes on."""
+"""Checkpoints: a run that is killed or stopped goes on to the same weights."""
 
 import hashlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -54,7 +53,7 @@ def shards(output_dir):
 def test_killed_again_and_again_a_run_ends_with_the_same_weights(recipe, uninterrupted, tmp_path):
     run = tmp_path / "run"
     command = [*launcher(1), "-m", "magic_megatron.sft", *recipe, f"output_dir={run}"]
-    for step in (1, 4, 7):
+    for step in (1, 5):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
         deadline = time.monotonic() + 600
         while process.poll() is None and _steps_done(run) < step and time.monotonic() < deadline:
@@ -102,16 +101,6 @@ def test_killed_ten_times_at_random_a_run_ends_with_the_same_weights(recipe, uni
 def _is_running(run, pid):
     path = run / "status.json"
     return path.exists() and json.loads(path.read_text())["pid"] == pid
-
-
-def test_a_run_goes_on_in_another_layout(recipe, uninterrupted, tmp_path):
-    """From DP4·EP2 to TP2·PP2·EP2: weights, optimizer state and router statistics are resharded."""
-    run_sft(4, {"run": [*recipe, "parallel.ep=2", "train.keep_checkpoints=9"]}, tmp_path)
-    run = tmp_path / "run"
-    for step in (6, 8):
-        shutil.rmtree(run / "checkpoints" / f"step_{step:07d}")
-    run_sft(4, {"run": [*recipe, "parallel.tp=2", "parallel.pp=2", "parallel.ep=2"]}, tmp_path)
-    assert losses(run) == pytest.approx(losses(uninterrupted), rel=1e-5)
 
 
 def test_a_run_starts_from_weights_that_went_through_hugging_face(recipe, uninterrupted, tmp_path):
