@@ -8,11 +8,12 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
+from ranks import ranks_of
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -65,7 +66,9 @@ MODELS = {name: twin_of(name) for name in RECIPES} | {
         twin_of("qwen3_moe_tiny"), norm_topk_prob=False, tie_word_embeddings=True
     )
 }
-IN_LAYOUT = [(name, "tp2_pp2_ep2") for name in MODELS] + [
+# Their twins differ from another's in sizes alone; in one process they are tried as well.
+SIZES_ALONE = ("qwen3_1_7b", "qwen3_4b", "qwen3_14b", "qwen3_32b", "qwen3_235b_a22b")
+IN_LAYOUT = [(name, "tp2_pp2_ep2") for name in MODELS if name not in SIZES_ALONE] + [
     ("qwen3_moe_tiny", "tp4_ep4"),
     ("qwen3_moe_tiny", "tp2_cp2_ep2_etp2"),
     ("qwen2_5_tiny", "tp2_cp2_ep2_etp2"),
@@ -88,9 +91,8 @@ def run_convert(direction: str, source: Path, target: Path, *overrides: str) -> 
 def run_worker(folder: Path, num_processes: int, layouts: list[dict]) -> None:
     plan = folder / f"plan_{num_processes}.json"
     plan.write_text(json.dumps(layouts))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
     done = subprocess.run(
-        [sys.executable, *(launcher if num_processes > 1 else []), WORKER, plan],
+        ranks_of(num_processes, WORKER, plan),
         capture_output=True,
         text=True,
         timeout=800,
@@ -136,14 +138,20 @@ def folder(tmp_path_factory):
         work.append({"model": fields, "load_by_megatron": imported, **asked})
         work.append({"model": fields, "seed": 7, "save": str(folder / f"{name}_initial")})
     run_worker(folder, 1, [{"parallel": SINGLE, "work": work}])
-    layouts = [work_in_layout(folder, layout) for layout in LAYOUTS]
+    names = {layout: [name for name, its_layout in IN_LAYOUT if its_layout == layout] for layout in LAYOUTS}
+    layouts = [work_in_layout(folder, layout, names[layout]) for layout in LAYOUTS]
     run_worker(folder, 4, layouts + [work_between_layouts(folder, layout) for layout in LAYOUTS])
     return folder
 
 
-def work_in_layout(folder: Path, layout: str) -> dict:
+@pytest.fixture(scope="module")
+def sizes_alone(folder):
+    run_worker(folder, 4, [work_in_layout(folder, "tp2_pp2_ep2", SIZES_ALONE)])
+
+
+def work_in_layout(folder: Path, layout: str, names: Iterable[str]) -> dict:
     work = []
-    for name in (name for name, its_layout in IN_LAYOUT if its_layout == layout):
+    for name in names:
         fields = dataclasses.asdict(MODELS[name])
         saved, initial = (str(folder / f"{name}_{state}_{layout}") for state in ("saved", "initial"))
         work.append({"model": fields, "load": str(folder / f"{name}_imported"), "save": saved})
@@ -217,6 +225,13 @@ def test_a_layout_has_the_weights_of_one_process(folder, name, layout, state):
     assert_equal(exported(folder, name, f"{state}_{layout}"), exported(folder, name, state))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES_ALONE)
+@pytest.mark.parametrize("state", ["saved", "initial"])
+def test_a_layout_has_the_weights_of_one_process_in_every_size(folder, sizes_alone, name, state):
+    assert_equal(exported(folder, name, f"{state}_tp2_pp2_ep2"), exported(folder, name, state))
+
+
 @pytest.mark.parametrize(("name", "source", "target"), BETWEEN)
 def test_a_layout_reads_what_another_wrote(folder, name, source, target):
     read = exported(folder, name, f"saved_{source}_{target}")
@@ -226,7 +241,9 @@ def test_a_layout_reads_what_another_wrote(folder, name, source, target):
 def test_every_recipe_has_a_twin_with_its_switches():
     assert len(RECIPES) >= 13
     switches = ("tie_word_embeddings", "attention_bias", "qk_norm", "norm_topk_prob", "is_moe", "rope_theta")
+    by_switches = {tuple(getattr(MODELS[name], s) for s in switches) for name, _ in IN_LAYOUT}
     for name in RECIPES:
+        assert tuple(getattr(MODELS[name], s) for s in switches) in by_switches, name
         model, twin = (
             typed(ModelConfig, compose("sft", [f"model={name}", "output_dir=-"]).model),
             MODELS[name],

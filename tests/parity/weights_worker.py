@@ -1,6 +1,6 @@
 """Build models under some layouts, fill them, save them, ask them: ``plan.json`` says which and what.
 
-Run alone or by torchrun with as many processes as the layouts take.
+Run alone or as many ranks as the layouts take.
 """
 
 import json
