@@ -85,6 +85,11 @@ def place_of(name: str) -> tuple[str, tuple[int, ...]]:
     return name, ()
 
 
+def synonyms(key: str) -> list[str]:
+    """Other keys under which the tensor ``key`` may be stored."""
+    return [key.replace(name, other) for name, other in _SYNONYMS.items() if key.endswith(name)]
+
+
 def resolve_checkpoint(folder: Path) -> Path:
     """The checkpoint meant by ``folder``: the newest complete one where it is a run's, or the run's ``checkpoints``.
 
@@ -181,8 +186,7 @@ class CheckpointReader:
             raise InputError(f"{self.label}: a shard is damaged ({error}); give another") from error
 
     def _stored_key(self, key: str) -> str:
-        synonyms = (key.replace(name, other) for name, other in _SYNONYMS.items() if key.endswith(name))
-        for candidate in (key, *synonyms):
+        for candidate in (key, *synonyms(key)):
             if candidate in self._tensors:
                 return candidate
         raise InputError(f"{self.label}: no weight {key} in it; choose the model that it was trained as")

@@ -13,7 +13,7 @@ import torch
 from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.models.gpt import GPTModel
 
-from magic_megatron.models.weights import weight_shards
+from magic_megatron.models.weights import local_part, weight_shards
 
 _OUTPUT_PROJECTIONS = ("linear_proj.weight", "linear_fc2.weight")
 
@@ -28,7 +28,7 @@ def initialize_weights(model: GPTModel, seed: int) -> None:
     """
     filled = 0
     for shard in weight_shards(model):
-        shard.data.copy_(_draw(shard, seed, _standard_deviation(model, shard.key))[_local_part(shard)])
+        shard.data.copy_(_draw(shard, seed, _standard_deviation(model, shard.key))[local_part(shard)])
         filled += shard.data.numel()
     assert filled == sum(parameter.numel() for parameter in model.parameters()), "a parameter was left out"
 
@@ -45,11 +45,6 @@ def _draw(shard: ShardedTensor, seed: int, standard_deviation: float) -> torch.T
     digest = hashlib.sha256(name.encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big"))
     return torch.normal(0.0, standard_deviation, shape, generator=generator)
-
-
-def _local_part(shard: ShardedTensor) -> tuple[slice, ...]:
-    offsets = shard.global_offset[shard.prepend_axis_num :]
-    return tuple(slice(start, start + size) for start, size in zip(offsets, shard.local_shape, strict=True))
 
 
 def _standard_deviation(model: GPTModel, key: str) -> float:

@@ -10,47 +10,17 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
 import yaml
-from megatron.core.dist_checkpointing import ShardedTensor
-from megatron.core.dist_checkpointing.serialization import load_common_state_dict
-from megatron.core.models.gpt import GPTModel
-from megatron.core.optimizer import MegatronOptimizer
 
-from magic_megatron.models.checkpoint_weights import CheckpointReader, Slice
-from magic_megatron.models.weights import weight_shards
-from magic_megatron.moe.router import RouterStatistics
 from magic_megatron.sft.integrity import find_damage
-from magic_megatron.sft.optimizer_state import optimizer_shards, prepare_state
 from recipes.command import InputError
 
 _FOLDER = re.compile(r"step_(\d{7,})")
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """All that a run goes on from. ``model`` is the chunk without its wrappers.
-
-    There is no random state among it: nothing is drawn at random after the weights, dropout is 0, and the order
-    of the data is a function of the step.
-    """
-
-    model: GPTModel
-    optimizer: MegatronOptimizer
-    router: RouterStatistics | None
-
-    def sharded(self, step: int) -> dict[str, Any]:
-        """Everything to save after ``step`` steps; before the first one the optimizer has no state."""
-        optimizer = list(optimizer_shards(self.model, self.optimizer)) if step else []
-        state = {"model": self.model.sharded_state_dict(), "optimizer": optimizer}
-        if self.router is not None:
-            state["router"] = self.router.state_dict()
-        return state
 
 
 @dataclass(frozen=True)
@@ -116,27 +86,6 @@ def newest_whole(output_dir: Path) -> Path:
             return checkpoint
         damage[checkpoint] = found
     raise _none_is_whole(output_dir, damage)
-
-
-def load(state: TrainingState, checkpoint: Path) -> None:
-    """Restore ``state`` from ``checkpoint``, in whatever layout it was written; each rank reads its own part.
-
-    Raises:
-        InputError: it is of another model.
-    """
-    reader = CheckpointReader(checkpoint, "checkpoint")
-    reader.fill(_slices(weight_shards(state.model)))
-    if step_of(checkpoint):
-        prepare_state(state.optimizer, step_of(checkpoint))
-        reader.fill(_slices(optimizer_shards(state.model, state.optimizer)))
-    else:
-        state.optimizer.reload_model_params()
-    if state.router is not None:
-        state.router.load_state_dict(load_common_state_dict(checkpoint)["router"])
-
-
-def _slices(shards: Iterable[ShardedTensor]) -> Iterator[Slice]:
-    return (Slice(shard.key, shard.global_shape, shard.global_offset, shard.data) for shard in shards)
 
 
 def _set_aside(damage: dict[Path, str], used: Path) -> None:

@@ -25,7 +25,8 @@ from megatron.core.dist_checkpointing.strategies.async_utils import AsyncRequest
 from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSystemWriterAsync
 from torch.distributed.checkpoint.api import CheckpointException
 
-from magic_megatron.sft.checkpoints import TrainingState, complete_checkpoints, step_of
+from magic_megatron.models.training_state import TrainingState
+from magic_megatron.sft.checkpoints import complete_checkpoints, step_of
 from magic_megatron.sft.integrity import MANIFEST, file_sha256, manifest
 from recipes.command import InputError
 

@@ -27,6 +27,7 @@ from magic_megatron.data.balance import attention_weight
 from magic_megatron.data.batch import MicroBatch
 from magic_megatron.data.sampler import GlobalBatches
 from magic_megatron.data.summary import tell_summary
+from magic_megatron.models.training_state import TrainingState
 from magic_megatron.moe.router import BatchSize, RouterStatistics
 from magic_megatron.moe.tally import RouterMetrics
 from magic_megatron.platform import peak_memory
@@ -84,7 +85,7 @@ class Trainer:
         core.finalize_model_grads_func = finalize_model_grads
         core.grad_scale_func = self.optimizer.scale_loss
         self.router = _router_statistics(plan, self.ddp)
-        self.state = checkpoints.TrainingState(chunk, self.optimizer, self.router)
+        self.state = TrainingState(chunk, self.optimizer, self.router)
         self.step = plan.first_step
         self.output_dir = Path(self.config.output_dir)
         self.writer = CheckpointWriter(
@@ -100,7 +101,7 @@ class Trainer:
         self.losses: deque[float] = deque(maxlen=10)
         self.log_error: OSError | None = None
         if plan.checkpoint is not None:
-            checkpoints.load(self.state, plan.checkpoint)
+            self.state.restore(plan.checkpoint, checkpoints.step_of(plan.checkpoint))
         self.scheduler = build_scheduler(self.config, self.optimizer, plan.num_steps)
         self.scheduler.step(self.step)
         self.batches = GlobalBatches(

@@ -10,7 +10,7 @@ from magic_megatron import platform
 
 platform.activate("rehearsal")
 
-from magic_megatron.sft.optimizer_state import boxes  # noqa: E402
+from magic_megatron.models.optimizer_state import boxes  # noqa: E402
 
 
 @st.composite
