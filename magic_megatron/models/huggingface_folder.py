@@ -22,12 +22,15 @@ _INDEX = "model.safetensors.index.json"
 class SafetensorsReader:
     """Reads single tensors of the model in ``folder``; one file at a time is mapped into memory.
 
+    Args:
+        setting: the key of the recipe that named the folder, for messages.
+
     Raises:
         InputError: no weights there, or a file of them is missing or damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._label = f"source={folder}"
+    def __init__(self, folder: Path, setting: str = "source") -> None:
+        self._label = f"{setting}={folder}"
         self._mapped: tuple[Path, Any] | None = None
         if (folder / _INDEX).is_file():
             self._file_of = {name: folder / file for name, file in self._weight_map(folder / _INDEX).items()}
