@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import hashlib
+import os
 import random
 import time
 import traceback
@@ -30,6 +31,10 @@ from magic_megatron.rl.envs.registry import environment
 POLL_S = 0.1
 """Between two looks for a free place."""
 STDERR = 2
+
+
+class _DeadForGood(EnvironmentLost):
+    """The actor was stopped, or can't start: Ray doesn't replace it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,9 @@ class GameHost:
         self._spare: list[Environment] = [self._kind(config)]
         self._places: dict[str, Place] = {}
 
-    def ready(self) -> bool:
-        """Answers when the process has imported all that games need."""
-        return True
+    def ready(self) -> int:
+        """The process id, when it has imported all that games need."""
+        return os.getpid()
 
     def open(self, instance: Instance) -> str | None:
         """A key for a place that the game then has to itself; None where all are taken."""
@@ -136,13 +141,14 @@ class EnvironmentPool:
             InputError: no such environment.
         """
         environment(config.name)
-        host = ray.remote(GameHost).options(
-            num_cpus=config.pool.cpus_per_actor,
-            max_restarts=-1,
-            max_task_retries=0,
-            scheduling_strategy="SPREAD",
-        )
-        return cls(config, [host.options(name=name).remote(config) for name in _names(config)])
+        host = ray.remote(GameHost)
+        options: dict[str, Any] = {
+            "num_cpus": config.pool.cpus_per_actor,
+            "max_restarts": -1,
+            "max_task_retries": 0,
+            "scheduling_strategy": "SPREAD",
+        }
+        return cls(config, [host.options(name=name, **options).remote(config) for name in _names(config)])
 
     @classmethod
     def connect(cls, config: EnvConfig) -> EnvironmentPool:
@@ -158,14 +164,16 @@ class EnvironmentPool:
                 f"no pool was started for env.name={config.name}: {_short(error)}"
             ) from None
 
-    def wait(self) -> None:
-        """Until every actor has loaded what it needs.
+    def wait(self) -> list[int]:
+        """The actors' process ids, when each has loaded what it needs.
 
         Raises:
             EnvironmentLost: one doesn't within ``env.pool.start_timeout_s``, or fails as it starts.
         """
         try:
-            ray.get([actor.ready.remote() for actor in self.actors], timeout=self.config.pool.start_timeout_s)
+            return ray.get(
+                [actor.ready.remote() for actor in self.actors], timeout=self.config.pool.start_timeout_s
+            )
         except (ray.exceptions.GetTimeoutError, RayActorError) as error:
             raise EnvironmentLost(f"the environment's processes don't start: {_short(error)}") from None
 
@@ -186,15 +194,19 @@ class EnvironmentPool:
         answered_at = time.monotonic()
         last = "no answer"
         while time.monotonic() - answered_at < self.config.pool.start_timeout_s:
+            num_dead = 0
             for actor in random.sample(self.actors, len(self.actors)):
                 try:
                     key = await self._ask(actor, "open", instance)
                 except EnvironmentLost as error:
+                    num_dead += isinstance(error, _DeadForGood)
                     last = str(error)
                     continue
                 answered_at = time.monotonic()
                 if key is not None:
                     return Session(self, actor, key)
+            if num_dead == len(self.actors):
+                break
             await asyncio.sleep(POLL_S)
         raise EnvironmentLost(f"no process of the pool answers: {last}")
 
@@ -205,7 +217,7 @@ class EnvironmentPool:
         try:
             answer = await asyncio.wait_for(getattr(actor, method).remote(*arguments), limit_s)
         except ActorDiedError as error:
-            raise EnvironmentLost(f"its process died: {_short(error)}") from None
+            raise _DeadForGood(f"its process died: {_short(error)}") from None
         except RayActorError as error:
             raise EnvironmentLost(f"its process crashed or hung: {_short(error)}") from None
         except TimeoutError:
@@ -255,4 +267,5 @@ def _exists(name: str) -> bool:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """The error's last line: what a process that can't start raised."""
+    return str(error).strip().splitlines()[-1].strip()[:300]
