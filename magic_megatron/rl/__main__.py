@@ -8,28 +8,18 @@ from omegaconf import DictConfig
 
 from magic_megatron import platform
 from magic_megatron.config.rl import RlConfig
+from magic_megatron.rl.arguments import full_names
 from recipes.command import run, typed
-
-# What a user says in a word is a group of its own under rl/, since verl has groups of these names too.
-GROUPS = {"algorithm": "rl/algorithm", "engine": "rl/engine", "env": "rl/env", "schedule": "rl/schedule"}
 
 
 def main(config: DictConfig) -> None:
+    rl = typed(RlConfig, config)
+    # Imported late: --help and a mistyped key shouldn't wait for torch.
     from magic_megatron.rl.run import run_rl
 
-    run_rl(typed(RlConfig, config))
-
-
-def rewrite(arguments: list[str]) -> list[str]:
-    """``algorithm=xxpo`` as Hydra wants it, ``rl/algorithm=xxpo``."""
-
-    def one(argument: str) -> str:
-        key, equals, value = argument.partition("=")
-        return f"{GROUPS[key]}{equals}{value}" if key in GROUPS and equals else argument
-
-    return [one(argument) for argument in arguments]
+    run_rl(rl)
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = rewrite(sys.argv[1:])
+    sys.argv[1:] = full_names(sys.argv[1:])
     run("rl", main, defaults={"platform": platform.detect()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+from omegaconf import OmegaConf
 
 from magic_megatron.config.rl import RlConfig, check_values
+from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.rl.dataset import ParquetRows, PromptOrder, Sampling
+from magic_megatron.rl.env_rows import write_env_rows
 from magic_megatron.rl.prompts import encode_prompt
 from magic_megatron.rl.rewards import check_ground_truth
 from magic_megatron.rl.run_folder import newest_checkpoint
 from magic_megatron.rl.schedule import prompt_order
-from recipes.command import InputError, make_folder
+from recipes.command import InputError, make_folder, typed
 
 _COLUMNS = {"prompt", "reward_model", "extra_info", "data_source"}
 
@@ -50,7 +55,15 @@ def plan_run(config: RlConfig) -> RunPlan:
             f"resume=never: {folder} has the checkpoint {resume_from.name}; choose another output_dir, or resume=auto"
         )
     orders = _plan_rows(config, tokenizer, folder)
+    _write_recipe(config, folder)
     return RunPlan(config, orders, resume_from)
+
+
+def _write_recipe(config: RlConfig, folder: Path) -> None:
+    """The resolved recipe, beside what the run writes."""
+    partial = folder / "recipe.yaml.partial"
+    partial.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    partial.replace(folder / "recipe.yaml")
 
 
 def check_policy(config: RlConfig) -> Any:
@@ -93,6 +106,12 @@ def check_policy(config: RlConfig) -> Any:
 def _plan_rows(config: RlConfig, tokenizer: Any, folder: Path) -> dict[str, Path]:
     make_folder("output_dir", folder / "data")
     paths = {name: folder / "data" / f"{name}.json" for name in ("train", "validation")}
+    if config.env.get("name"):
+        files = write_env_rows(typed(EnvConfig, OmegaConf.create(config.env)), folder / "data")
+        data = dataclasses.replace(
+            config.data, train=files["train"], validation=files["validation"], tasks=None
+        )
+        config = dataclasses.replace(config, data=data)
     train = Prompts("data.train", config.data.train, config, tokenizer)
     places = train.choose(lambda tasks: _training_order(tasks, config))
     PromptOrder(config.data.train, "train.npy", ["train"]).write(paths["train"], places)
@@ -169,6 +188,8 @@ class Prompts:
     def _check(self, place: int) -> int:
         """The length of a row's prompt in tokens, when its ground truth is what the task's reward needs."""
         row = self.rows[place]
+        if row.get("agent_name") == "environment":
+            return 0  # its prompts are made as it is played
         truth = (row["reward_model"] or {}).get("ground_truth")
         check_ground_truth(self.tasks[place], truth, self._name(place))
         tools = json.loads(row["extra_info"].get("tools") or "[]")

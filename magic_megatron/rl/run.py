@@ -10,8 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from magic_megatron import platform
 from magic_megatron.config.rl import RlConfig
+from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.platform.verl_settings import verl_environment
+from magic_megatron.rl.envs.pool import EnvironmentPool
 from magic_megatron.rl.preflight import RunPlan, plan_run
+from recipes.command import typed
 
 
 def run_rl(config: RlConfig) -> None:
@@ -35,6 +38,13 @@ def run_rl(config: RlConfig) -> None:
     _train(plan, verl, environment)
 
 
+def start_pool(config: RlConfig) -> EnvironmentPool | None:
+    """The processes of the environment, if there is one: they load while the engines do."""
+    if not config.env.get("name"):
+        return None
+    return EnvironmentPool.start(typed(EnvConfig, OmegaConf.create(config.env)))
+
+
 def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None:
     import transfer_queue as tq
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
@@ -52,6 +62,7 @@ def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None
         verl.transfer_queue.enable = True
         OmegaConf.resolve(verl)
         tq.init(verl.transfer_queue)
+        pool = start_pool(config)
         try:
             trainer = MagicTrainer(verl)
             trainer.init()
@@ -63,4 +74,6 @@ def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None
             )
             trainer.fit(agents)
         finally:
+            if pool is not None:
+                pool.stop()
             tq.close()
