@@ -172,6 +172,8 @@ def _vocab_size(engine: Any) -> int:
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if "init_from" in case:
+        case = {**case, "init_from": str(folder / case["init_from"] / "actor")}
     engine = build(case)
     found: dict[str, Any] = {"before": weights_of(engine), "inferred": inferred(engine, case), "updates": []}
     for number in range(NUM_UPDATES):

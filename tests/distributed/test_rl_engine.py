@@ -21,6 +21,7 @@ CASES = {
     "tp2_ep2": {**ONE, "model": "moe", "layout": {"tp": 2, "ep": 2}, "resume": "saved", "reference": True},
     "dp2": {**ONE, "model": "moe", "dynamic": False},
     "pp2": {**ONE, "model": "moe", "layout": {"pp": 2}},
+    "started": {**ONE, "model": "moe", "layout": {"pp": 2}, "init_from": "saved"},
     "dense": {**ONE, "model": "dense", "loss": "entropy"},
     "dense_tp2": {**ONE, "model": "dense", "loss": "entropy", "layout": {"tp": 2}},
 }
@@ -144,7 +145,7 @@ def test_only_updates_are_counted(found):
     assert counts.sum(dim=-1).tolist() == [2.0 * sum(LENGTHS)] * 2
 
 
-@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("case", [case for case in CASES if case != "started"])
 def test_exported_weights_are_those_that_were_loaded(found, models, case):
     stored = load_file(models / CASES[case]["model"] / "model.safetensors")
     exported = found[case][0]["before"]
@@ -157,6 +158,13 @@ def test_exported_weights_are_those_that_were_loaded(found, models, case):
 def test_a_checkpoint_of_one_process_goes_on_in_any_layout_as_if_uninterrupted(found, case):
     assert told(found[case], "resumed") == pytest.approx(told(found["one"], "updates")[1], rel=1e-5, abs=1e-7)
     assert_same_weights(found[case][0]["resumed_weights"], found["one"][0]["after"])
+
+
+def test_weights_come_from_a_checkpoint_where_one_is_named(found, folder):
+    written = load_file(next((folder / "saved" / "actor" / "huggingface").glob("*.safetensors")))
+    assert_same_weights(found["started"][0]["before"], written)
+    first, expected = told(found["started"], "updates")[0], told(found["one"], "updates")[1]
+    assert first["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
 def test_checkpoints_convert_to_hugging_face(found, folder, tmp_path):
