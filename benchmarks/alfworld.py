@@ -23,9 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from _result import entry
+
+sys.path.remove(str(Path(__file__).parent))  # this file bears the name of ALFWorld's package
+
 import ray
 import textworld
-from _result import entry
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
 from omegaconf import OmegaConf
 from textworld.envs import PddlEnv

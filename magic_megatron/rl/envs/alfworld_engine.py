@@ -118,6 +118,14 @@ def winning_plan(game: str | Mapping[str, Any]) -> list[str] | None:
     return plan if replay(game, plan) else None
 
 
+def with_names(game: str | Mapping[str, Any], actions: list[str]) -> list[str]:
+    """``actions`` with ids of the problem replaced by the names that the game shows."""
+    engine = _own_engine(policy_commands=False)
+    engine.load(game)
+    names = {key: info.name.strip() for key, info in engine.unwrapped._entity_infos.items()}
+    return [" ".join(names.get(word, word) for word in action.split()) for action in actions]
+
+
 def replay(game: str | Mapping[str, Any], actions: list[str]) -> bool:
     """Whether ``actions`` win the game at the last of them and not before, each being admissible in its turn."""
     engine = _own_engine(policy_commands=False)

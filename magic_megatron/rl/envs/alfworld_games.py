@@ -147,8 +147,14 @@ def _others(
     return [(kind, rng.choice(fits[kind])) for kind in chosen]
 
 
-def game_files(drawn: Draw, rng: random.Random, task_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What ``game.tw-pddl`` and ``traj_data.json`` hold, without the plan."""
+def game_files(
+    drawn: Draw, rng: random.Random, task_id: str
+) -> tuple[dict[str, Any], dict[str, Any], list[str] | None]:
+    """What ``game.tw-pddl`` and ``traj_data.json`` hold, without the plan, and a plan where one is known.
+
+    The planner takes minutes for two objects in a whole room, where fetching one and then the other is plain.
+    """
+    objects = _named(drawn, rng)
     parameters = {
         "object_target": drawn.target,
         "parent_target": drawn.destination,
@@ -162,7 +168,7 @@ def game_files(drawn: Draw, rng: random.Random, task_id: str) -> tuple[dict[str,
     game = {
         "pddl_domain": Path(ALFRED_PDDL_PATH).read_text(),
         "grammar": Path(ALFRED_TWL2_PATH).read_text().replace("UNKNOWN GOAL", goal),
-        "pddl_problem": _problem(drawn, rng, task_id, words),
+        "pddl_problem": _problem(drawn, objects, task_id, words),
     }
     trajectory = {
         "task_id": task_id,
@@ -171,7 +177,35 @@ def game_files(drawn: Draw, rng: random.Random, task_id: str) -> tuple[dict[str,
         "scene": {"floor_plan": f"FloorPlan{drawn.scene.number}", "scene_num": drawn.scene.number},
         "turk_annotations": {"anns": [{"task_desc": goal}]},
     }
-    return game, trajectory
+    return (
+        game,
+        trajectory,
+        _fetch_each(drawn, objects) if drawn.task_type == "pick_two_obj_and_place" else None,
+    )
+
+
+def _fetch_each(drawn: Draw, objects: dict[str, tuple[str, Receptacle]]) -> list[str]:
+    """Carry every target to the first destination, opening what is closed: actions with ids in place of names."""
+    end = next(place for place in drawn.receptacles if place.kind == drawn.destination)
+    opened, actions = set[str](), list[str]()
+
+    def go(place: Receptacle) -> None:
+        actions.append(f"go to {_id(place.id)}")
+        if place.closed and place.id not in opened:
+            opened.add(place.id)
+            actions.append(f"open {_id(place.id)}")
+
+    for name, (kind, place) in objects.items():
+        if kind == drawn.target:
+            go(place)
+            actions.append(f"take {_id(name)} from {_id(place.id)}")
+            go(end)
+            actions.append(f"move {_id(name)} to {_id(end.id)}")
+    return actions
+
+
+def _id(name: str) -> str:
+    return _spelled(name).lower()
 
 
 def folder_name(drawn: Draw) -> str:
@@ -180,9 +214,10 @@ def folder_name(drawn: Draw) -> str:
     return f"{drawn.task_type}-{drawn.target}-None-{place}-{drawn.scene.number}"
 
 
-def _problem(drawn: Draw, rng: random.Random, task_id: str, words: dict[str, str]) -> str:
+def _problem(
+    drawn: Draw, objects: dict[str, tuple[str, Receptacle]], task_id: str, words: dict[str, str]
+) -> str:
     """The problem in ALFRED's domain. Types stand behind ``#``, since a minus in a name is spelled out."""
-    objects = _named(drawn, rng)
     locations = sorted({place.location for place in drawn.receptacles} | {drawn.start})
     receptacle_types = sorted(FIXED_RECEPTACLES)
     object_types = sorted(facts.OBJECTS_SET - FIXED_RECEPTACLES)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from data_synth.engine_workers import map_in_processes
 from data_synth.output_folder import acquire, check_version, replace_text
 from magic_megatron.rl.envs.alfworld import GAME, PLAN, TASK_TYPES, TRAJECTORY
-from magic_megatron.rl.envs.alfworld_engine import winning_plan
+from magic_megatron.rl.envs.alfworld_engine import replay, winning_plan, with_names
 from magic_megatron.rl.envs.alfworld_games import RoomSettings, draw, folder_name, game_files
 from recipes.command import InputError, run, typed
 
@@ -116,8 +116,10 @@ def make_game(settings: MakeGamesConfig, index: int, first_attempt: int = 0) -> 
         if drawn is None:
             continue
         trial = f"trial_{index:06d}"
-        files, trajectory = game_files(drawn, rng, f"{settings.split}_{trial}")
-        plan = winning_plan(files)
+        files, trajectory, known = game_files(drawn, rng, f"{settings.split}_{trial}")
+        plan = winning_plan(files) if known is None else with_names(files, known)
+        if known is not None and not replay(files, plan or []):
+            plan = None
         num_planned += 1
         if plan is None or len(plan) > (settings.rooms.max_plan_length or len(plan)):
             if num_planned == settings.max_attempts:
