@@ -48,8 +48,8 @@ type Play = tuple[str, list[str]]
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--full", action="store_true", help="12 rounds in place of 4")
-    num_rounds = 12 if parser.parse_args().full else 4
+    parser.add_argument("--full", action="store_true", help="12 rounds in place of 3")
+    num_rounds = 12 if parser.parse_args().full else 3
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
     packages = ("textworld", "alfworld", "fast-downward-textworld", "ray")
     print(", ".join(f"{name} {version(name)}" for name in packages), file=sys.stderr)
@@ -83,7 +83,9 @@ def speed(instances: list[dict[str, Any]], num_rounds: int) -> list[dict[str, An
     config = replace(config, pool=replace(config.pool, num_actors=1, games_per_actor=NUM_GAMES))
     pool = EnvironmentPool.start(config)
     pool.wait()
-    plays = [(instance["game"], ["look", "inventory", *Alfworld.plan(instance)]) for instance in instances]
+    plays = [
+        (instance["game"], [*["look", "inventory"] * 3, *Alfworld.plan(instance)]) for instance in instances
+    ]
     plain = [
         AlfredDemangler(PddlEnv(textworld.EnvInfos(admissible_commands=True, won=True))) for _ in instances
     ]
