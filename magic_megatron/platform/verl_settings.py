@@ -30,22 +30,18 @@ def platform_overrides(platform: str, dtype: str) -> dict[str, Any]:
 
     Args:
         platform: ``rehearsal`` or ``cuda``.
-        dtype: ``fp32`` or ``bf16``, of the rollout and of the actor's products alike, so that both agree.
+        dtype: ``fp32`` or ``bf16``, of the rollout, so that it agrees with the trainer.
     """
-    precision = {"param_dtype": dtype, "reduce_dtype": "fp32", "buffer_dtype": "fp32"}
-    role = {"fsdp_config": {"mixed_precision": precision, "use_torch_compile": platform == "cuda"}}
     rollout: dict[str, Any] = {"dtype": _TORCH_NAMES[dtype]}
-    model: dict[str, Any] = {"use_remove_padding": True}
-    trainer = {"device": "cuda"}
+    model: dict[str, Any] = {}
     if platform == "rehearsal":
-        # No sleeping memory on a CPU, no attention kernel for packed sequences in transformers, and vLLM can't take
-        # back what a seeded generator drew for a prompt of which it has read a part.
+        # A CPU has no memory that sleeps, and vLLM there can't take back what a seeded generator drew for a prompt of
+        # which it has read a part.
         rollout |= {"free_cache_engine": False, "enable_sleep_mode": False, "enable_chunked_prefill": False}
         rollout |= {"engine_kwargs": {"vllm": {"distributed_executor_backend": "uni"}}}
-        model = {"use_remove_padding": False, "override_config": {"attn_implementation": "sdpa"}}
-        trainer = {"device": "cpu"}
+        model = {"override_config": {"attn_implementation": "sdpa"}}
     return {
-        "actor_rollout_ref": {"model": model, "rollout": rollout, "actor": dict(role), "ref": dict(role)},
-        "trainer": trainer,
+        "actor_rollout_ref": {"model": model, "rollout": rollout},
+        "trainer": {"device": "cpu" if platform == "rehearsal" else "cuda"},
         "transfer_queue": {"backend": {"SimpleStorage": {"num_data_storage_units": 1}}},
     }

@@ -17,6 +17,8 @@ import ray
 from magic_megatron.config.rl import RayConfig
 from recipes.command import InputError
 
+START_ATTEMPTS = 4
+
 
 @contextmanager
 def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> Iterator[None]:
@@ -34,15 +36,7 @@ def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any])
         if settings.address:
             _join(settings.address, runtime_env)
         else:
-            ray.init(
-                num_cpus=settings.num_cpus,
-                num_gpus=num_gpus,
-                object_store_memory=settings.object_store_bytes,
-                include_dashboard=False,
-                log_to_driver=settings.log_to_driver,
-                runtime_env=runtime_env,
-                logging_level=logging.WARNING,
-            )
+            _start(settings, num_gpus, runtime_env)
         offered = int(ray.cluster_resources().get("GPU", 0))
         if offered < num_gpus:
             raise InputError(
@@ -52,6 +46,28 @@ def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any])
         yield
     finally:
         ray.shutdown()
+
+
+def _start(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> None:
+    """Ray gives a node 30 s to start, which a busy machine may exceed."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(
+                num_cpus=settings.num_cpus,
+                num_gpus=num_gpus,
+                object_store_memory=settings.object_store_bytes,
+                include_dashboard=False,
+                log_to_driver=settings.log_to_driver,
+                runtime_env=runtime_env,
+                logging_level=logging.WARNING,
+            )
+        except Exception as error:
+            if "timed out during startup" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
+            ray.shutdown()
+            print("Ray didn't start in time, once more", file=sys.stderr)
+        else:
+            return
 
 
 def log_folder() -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 import transfer_queue as tq
 from omegaconf import DictConfig
@@ -22,6 +23,7 @@ from verl.utils.py_functional import rename_dict
 
 from magic_megatron.config.rl_algorithm import AlgorithmConfig
 from magic_megatron.rl.advantages import turn_advantages
+from magic_megatron.rl.engines.worker import PolicyWorker
 from magic_megatron.rl.episodes import Turn, padded, read_turns
 from magic_megatron.rl.loss import policy_loss
 from magic_megatron.rl.metrics import step_metrics, summary_line, validation_metrics
@@ -57,6 +59,11 @@ class MagicTrainer(PPOTrainerSync):
         self._metrics_file = MetricsFile(self.folder / "metrics.jsonl", last_step=self.global_steps)
         self._rollouts = RolloutWriter(self.folder / "rollouts") if self.settings.save_rollouts else None
         super().on_init_end()
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        worker: Any = ray.remote(PolicyWorker)
+        self.role_worker_mapping = dict.fromkeys(self.role_worker_mapping, worker)
 
     # A step, in verl's order
 
@@ -196,6 +203,11 @@ class MagicTrainer(PPOTrainerSync):
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         line = step_metrics(self.global_steps, metrics, self._turns, self._advantages)
+        line |= {
+            f"history_{name}": past.mean
+            for name, past in (("think", self.history.think), ("act", self.history.action))
+            if past.mean is not None
+        }
         self._metrics_file.write(line)
         tqdm.write(summary_line(self.global_steps, line))
         if self._rollouts is not None:

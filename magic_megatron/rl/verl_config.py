@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from magic_megatron.config.rl import RlConfig
 from magic_megatron.platform.verl_settings import platform_overrides
+from magic_megatron.rl.engines.overrides import engine_overrides
 from recipes.command import InputError
 
 _DEFAULTS = {
@@ -40,8 +41,8 @@ def verl_config(rl: RlConfig, orders: dict[str, Path], resume_from: Path | None)
         _actor(rl),
         _rollout(rl),
         _trainer(rl, resume_from),
-        _engine(rl),
         platform_overrides(rl.platform.name, rl.platform.dtype),
+        {"actor_rollout_ref": engine_overrides(rl.engine, rl.platform)},
         {"magic": _magic(rl)},
     )
     for part in parts:
@@ -100,35 +101,6 @@ def _actor(rl: RlConfig) -> dict[str, Any]:
         "actor_rollout_ref": {"model": {"path": rl.model.path}, "actor": actor},
         "algorithm": {"adv_estimator": "grpo", "norm_adv_by_std_in_grpo": True},
         "critic": {"enable": False},
-    }
-
-
-def _engine(rl: RlConfig) -> dict[str, Any]:
-    engine = rl.engine
-    shared: dict[str, Any] = {
-        "strategy": engine.name,
-        "ulysses_sequence_parallel_size": engine.parallel.cp,
-        "fsdp_config": {"param_offload": engine.offload_params, "seed": rl.train.seed},
-    }
-    offload = {"optimizer_offload": engine.offload_optimizer}
-    log_prob = {
-        "log_prob_use_dynamic_bsz": engine.dynamic_batch,
-        "log_prob_max_token_len_per_gpu": engine.max_log_prob_tokens,
-        "log_prob_micro_batch_size_per_gpu": engine.micro_batch_size,
-    }
-    actor = shared | {
-        "use_dynamic_bsz": engine.dynamic_batch,
-        "ppo_max_token_len_per_gpu": engine.max_tokens,
-        "ppo_micro_batch_size_per_gpu": engine.micro_batch_size,
-        "fsdp_config": shared["fsdp_config"] | offload,
-    }
-    return {
-        "actor_rollout_ref": {
-            "model": {"enable_gradient_checkpointing": engine.recompute == "full"},
-            "actor": actor,
-            "ref": shared | log_prob,
-            "rollout": log_prob,
-        }
     }
 
 

@@ -77,5 +77,10 @@ def _fsdp(engine: EngineConfig, platform: PlatformConfig) -> dict[str, Any]:
             "optimizer_offload": engine.offload_optimizer and on_gpu,
             "use_torch_compile": on_gpu,
             "dtype": _DTYPES[platform.dtype],
+            "mixed_precision": {
+                "param_dtype": platform.dtype,
+                "reduce_dtype": "fp32",
+                "buffer_dtype": "fp32",
+            },
         }
     }
