@@ -13,7 +13,7 @@ from tiny_model import save_tiny_model
 
 from magic_megatron.rl.rollouts import read
 
-NUM_STEPS = 3
+NUM_STEPS = 2
 OVERRIDES = [
     "platform=rehearsal",
     "algorithm=xxpo",
@@ -31,7 +31,7 @@ OVERRIDES = [
     "rollout.top_p=1",
     "rollout.top_k=-1",
     "validation.num_samples=1",
-    "validation.interval=3",
+    "validation.interval=2",
     "validation.before=false",
     "optim.lr=1e-3",
 ]
@@ -80,22 +80,18 @@ def wait_until(condition, timeout, log):
         time.sleep(0.5)
 
 
-def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path):
-    run, log_path = tmp_path / "run", tmp_path / "log"
-    with log_path.open("w") as log:
-        driver = start(model, run, log)
-        wait_until(lambda: metrics(run) or driver.poll() is not None, 400, log_path)
-        assert driver.poll() is None, log_path.read_text()[-4000:]
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-        wait_until(lambda: not processes_of(run), 90, log_path)
-        done_before = [line["step"] for line in metrics(run)]
-        assert 1 <= len(done_before) < NUM_STEPS
+def finish(model, run, log_path, *overrides):
+    with log_path.open("a") as log:
+        driver = start(model, run, log, *overrides)
+        try:
+            assert driver.wait(timeout=800) == 0, log_path.read_text()[-4000:]
+        finally:
+            driver.kill()
+            driver.wait()
+    wait_until(lambda: not processes_of(run), 90, log_path)
 
-        driver = start(model, run, log)
-        assert driver.wait(timeout=500) == 0, log_path.read_text()[-4000:]
-        wait_until(lambda: not processes_of(run), 60, log_path)
 
+def check(run):
     lines = metrics(run)
     assert [line["step"] for line in lines] == list(range(1, NUM_STEPS + 1))
     for line in lines:
@@ -105,10 +101,48 @@ def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path):
         assert line["grad_norm"] > 0
         assert line["entropy_term"] > 0
     assert "validation/errand/valid_seen/greedy" in lines[-1]
-    assert sorted(path.name for path in (run / "checkpoints").glob("global_step_*")) == [
-        "global_step_2",
-        "global_step_3",
-    ]
     samples = list(read(run, {NUM_STEPS}))
     assert len(samples) == lines[-1]["num_samples"]
     assert all(len(sample.entropies) == len(sample.response_ids) for sample in samples)
+    kept = sorted(path.name for path in (run / "checkpoints").glob("global_step_*"))
+    assert kept == ["global_step_1", "global_step_2"]
+
+
+def test_a_run_in_an_environment(model, tmp_path):
+    finish(model, tmp_path / "run", tmp_path / "log")
+    check(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path):
+    run, log_path = tmp_path / "run", tmp_path / "log"
+    with log_path.open("w") as log:
+        driver = start(model, run, log)
+        try:
+            wait_until(lambda: metrics(run) or driver.poll() is not None, 800, log_path)
+            assert driver.poll() is None, log_path.read_text()[-4000:]
+        finally:
+            driver.send_signal(signal.SIGKILL)
+            driver.wait()
+    wait_until(lambda: not processes_of(run), 90, log_path)
+    assert [line["step"] for line in metrics(run)] == [1]
+    finish(model, run, log_path)
+    check(run)
+
+
+@pytest.mark.slow
+def test_a_dead_engine_ends_the_run_with_a_reason(model, tmp_path):
+    run, log_path = tmp_path / "run", tmp_path / "log"
+    with log_path.open("w") as log:
+        driver = start(model, run, log, "train.num_steps=200")
+        try:
+            wait_until(lambda: metrics(run) or driver.poll() is not None, 800, log_path)
+            engines = [p for p in processes_of(run) if "EngineCore" in " ".join(p.cmdline())]
+            assert engines
+            engines[0].kill()
+            assert driver.wait(timeout=300) == 1
+        finally:
+            driver.kill()
+            driver.wait()
+    assert "RolloutError" in log_path.read_text()
+    wait_until(lambda: not processes_of(run), 90, log_path)
