@@ -2,7 +2,13 @@
 
 import json
 
-from magic_megatron.rl.run_folder import MetricsFile, complete_steps, mark_complete, newest_checkpoint, read_state
+from magic_megatron.rl.run_folder import (
+    MetricsFile,
+    complete_steps,
+    mark_complete,
+    newest_checkpoint,
+    read_state,
+)
 
 
 def lines_of(path):
