@@ -19,6 +19,7 @@ from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.rl.dataset import ParquetRows, PromptOrder, Sampling
 from magic_megatron.rl.env_rows import write_env_rows
 from magic_megatron.rl.prompts import encode_prompt
+from magic_megatron.rl.replay_rows import write_replay_rows
 from magic_megatron.rl.rewards import check_ground_truth
 from magic_megatron.rl.run_folder import newest_checkpoint
 from magic_megatron.rl.schedule import prompt_order
@@ -112,8 +113,13 @@ def _plan_rows(config: RlConfig, tokenizer: Any, folder: Path) -> dict[str, Path
             config.data, train=files["train"], validation=files["validation"], tasks=None
         )
         config = dataclasses.replace(config, data=data)
-    train = Prompts("data.train", config.data.train, config, tokenizer)
-    places = train.choose(lambda tasks: _training_order(tasks, config))
+    if config.train_only:
+        file = write_replay_rows(config, folder / "data")
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, train=[file], tasks=None))
+        places = np.arange(config.train.num_steps * config.train.batch_size)
+    else:
+        train = Prompts("data.train", config.data.train, config, tokenizer)
+        places = train.choose(lambda tasks: _training_order(tasks, config))
     PromptOrder(config.data.train, "train.npy", ["train"]).write(paths["train"], places)
     if config.data.validation:
         held_out = Prompts("data.validation", config.data.validation, config, tokenizer)

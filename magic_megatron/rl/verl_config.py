@@ -18,6 +18,7 @@ from magic_megatron.platform.verl_settings import platform_overrides
 from magic_megatron.rl.engines.overrides import engine_overrides
 from recipes.command import InputError
 
+_RESUMED = ["model", "optimizer", "extra"]
 _DEFAULTS = {
     "fsdp2": "_generated_ppo_trainer.yaml",
     "megatron": "_generated_ppo_megatron_trainer.yaml",
@@ -94,6 +95,7 @@ def _actor(rl: RlConfig) -> dict[str, Any]:
         "kl_loss_coef": algorithm.kl_coef,
         "kl_loss_type": algorithm.kl_type,
         "calculate_entropy": True,
+        "checkpoint": {"save_contents": [*_RESUMED, "hf_model"], "load_contents": _RESUMED},
         "data_loader_seed": rl.train.seed,
         "ppo_mini_batch_size": rl.train.batch_size,
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from data_synth.output_folder import staged
 from magic_megatron.config.rl_env import EnvConfig, check_env
+from magic_megatron.rl.arguments import full_names
 from magic_megatron.rl.envs.base import Environment, Instance, Turn
 from magic_megatron.rl.envs.registry import environment
 from recipes.command import InputError, run, typed
@@ -109,4 +111,5 @@ def rows(player: Environment, instance: Instance) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = full_names(sys.argv[1:])
     run("demonstrate", main)
