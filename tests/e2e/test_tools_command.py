@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from data_synth.tools.collection import read_tools
 from data_synth.tools.graphml import read_graph
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from _tool_variants import write_variants
 

@@ -21,7 +21,7 @@ from magic_megatron.data.packing import Packing
 from magic_megatron.data.sampler import GlobalBatches
 from recipes.command import InputError, compose, typed
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 from _mixture import SEQUENCE_LENGTH, row_lengths
 
