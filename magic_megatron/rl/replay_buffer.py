@@ -48,11 +48,15 @@ class WatchedReplayBuffer(ReplayBuffer):
         """
         self._state = None
         batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        self._refuse_failures(partition_id)
         return batch, metrics
 
-    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
+    def _sampleable_terminal_keys(self, partition_id: str, eviction_reasons: Any) -> set[str]:
+        """verl goes on with failed prompts; it asks for these before each selection."""
         self._refuse_failures(partition_id)
+        keys: set[str] = super()._sampleable_terminal_keys(partition_id, eviction_reasons)
+        return keys
+
+    def _wait_for_next_poll(self, partition_id: str, last_debug_time: float) -> float:
         now = time.monotonic()
         state = (
             sum(len(keys) for keys in self.pending_keys.values()),
