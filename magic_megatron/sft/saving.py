@@ -25,6 +25,7 @@ from megatron.core.dist_checkpointing.strategies.async_utils import AsyncRequest
 from megatron.core.dist_checkpointing.strategies.filesystem_async import FileSystemWriterAsync
 from torch.distributed.checkpoint.api import CheckpointException
 
+from magic_megatron.models.main_rank import on_main
 from magic_megatron.models.training_state import TrainingState
 from magic_megatron.sft.checkpoints import complete_checkpoints, step_of
 from magic_megatron.sft.integrity import MANIFEST, file_sha256, manifest
@@ -189,23 +190,6 @@ def _first_cause(error: BaseException) -> BaseException:
     while (before := error.__cause__ or error.__context__) is not None:
         error = before
     return error
-
-
-def on_main(action: Callable[[], None]) -> None:
-    """``action`` on rank 0 while the others wait. Collective.
-
-    Raises:
-        OSError: on every rank, if it was raised on rank 0.
-    """
-    failure: list[OSError | None] = [None]
-    if dist.get_rank() == 0:
-        try:
-            action()
-        except OSError as error:
-            failure = [error]
-    dist.broadcast_object_list(failure, src=0)
-    if failure[0] is not None:
-        raise failure[0]
 
 
 def no_room(output_dir: Path, what: str, error: OSError) -> InputError:

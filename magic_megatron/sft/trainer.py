@@ -27,6 +27,7 @@ from magic_megatron.data.balance import attention_weight
 from magic_megatron.data.batch import MicroBatch
 from magic_megatron.data.sampler import GlobalBatches
 from magic_megatron.data.summary import tell_summary
+from magic_megatron.models.main_rank import on_main
 from magic_megatron.models.training_state import TrainingState
 from magic_megatron.moe.router import BatchSize, RouterStatistics
 from magic_megatron.moe.tally import RouterMetrics
@@ -37,7 +38,7 @@ from magic_megatron.sft.build import build_chunk, build_optimizer, build_schedul
 from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
-from magic_megatron.sft.saving import CheckpointWriter, no_room, on_main
+from magic_megatron.sft.saving import CheckpointWriter, no_room
 from magic_megatron.sft.speed import SpeedMeter, StepClock
 from magic_megatron.sft.step import ForwardBackward
 from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from magic_megatron.config.model import ModelConfig
 from magic_megatron.models.huggingface_folder import SafetensorsWriter
+from magic_megatron.models.main_rank import on_main
 from magic_megatron.models.training_state import TrainingState
 
 _MAX_SHARD_BYTES = 5_000_000_000
@@ -44,20 +45,20 @@ class EngineCheckpoints:
 
     def save(self, path: Path, *, with_optimizer: bool, keep: int | None) -> None:
         """Write the checkpoint ``path``, whole when this returns; then drop the oldest beyond ``keep`` of them."""
-        _on_main(lambda: _empty(path))
+        on_main(lambda: _empty(path))
         num_updates = self.num_updates if with_optimizer else 0
         sharded = self._state.sharded(num_updates)
         sharded["engine"] = {"num_updates": num_updates, "scheduler": self._scheduler.state_dict()}
         dist_checkpointing.save(sharded, str(path))
-        _on_main(lambda: self._add_description(path))
+        on_main(lambda: self._add_description(path))
         self._written = [*(written for written in self._written if written != path), path]
         if keep:
             doomed, self._written = self._written[:-keep], self._written[-keep:]
-            _on_main(lambda: _remove(doomed))
+            on_main(lambda: _remove(doomed))
 
     def save_huggingface(self, path: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Write a folder that transformers and vLLM load; rank 0 writes what all ranks gather."""
-        _on_main(lambda: _empty(path))
+        on_main(lambda: _empty(path))
         writer = SafetensorsWriter(path, _MAX_SHARD_BYTES) if dist.get_rank() == 0 else None
         for name, weight in weights:
             if writer is not None:
@@ -97,16 +98,3 @@ def _empty(path: Path) -> None:
     """Nothing at ``path`` but a new folder, whatever a kill left there."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
-
-
-def _on_main(action: Callable[[], None]) -> None:
-    """``action`` on rank 0 while the others wait; its ``OSError`` is raised on all."""
-    failure: list[OSError | None] = [None]
-    if dist.get_rank() == 0:
-        try:
-            action()
-        except OSError as error:
-            failure = [error]
-    dist.broadcast_object_list(failure, src=0)
-    if failure[0] is not None:
-        raise failure[0]
