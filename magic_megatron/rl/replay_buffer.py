@@ -26,7 +26,7 @@ class RolloutError(RuntimeError):
 
 
 class WatchedReplayBuffer(ReplayBuffer):
-    """verl's ``trainer.v1.sampler.custom_sampler``.
+    """verl's ``trainer.v1.sampler.custom_sampler``, where ``sample`` raises ``RolloutError`` and doesn't wait in vain.
 
     Args:
         sampler_kwargs: ``timeout_s``, the longest time without a finished prompt, and ``output_dir``, where the agent
@@ -37,18 +37,15 @@ class WatchedReplayBuffer(ReplayBuffer):
         super().__init__(sampler_kwargs=sampler_kwargs, poll_interval=POLL_S, **kwargs)
         self._timeout_s = float(sampler_kwargs.timeout_s)
         self._errors = Path(sampler_kwargs.output_dir) / ERRORS_FILE
+        self._num_old_errors = len(self._read_errors())
         self._state: tuple[int, int] | None = None
         self._last_change = self._last_check = time.monotonic()
 
     def sample(self, global_steps: int, partition_id: str, batch_size: int) -> tuple[Any, dict[str, Any]]:
-        """As verl's.
-
-        Raises:
-            RolloutError: an agent loop failed, an actor died, or nothing happened for ``timeout_s``.
-        """
+        """As verl's; the time for training since the last call doesn't count as waiting."""
         self._state = None
-        batch, metrics = super().sample(global_steps, partition_id, batch_size)
-        return batch, metrics
+        sampled: tuple[Any, dict[str, Any]] = super().sample(global_steps, partition_id, batch_size)
+        return sampled
 
     def _sampleable_terminal_keys(self, partition_id: str, eviction_reasons: Any) -> set[str]:
         """verl goes on with failed prompts; it asks for these before each selection."""
@@ -80,12 +77,16 @@ class WatchedReplayBuffer(ReplayBuffer):
         failed = self.failure_keys[partition_id]
         if not failed:
             return
-        known = self._errors.read_text().splitlines() if self._errors.exists() else []
+        known = self._read_errors()[self._num_old_errors :]
         first = json.loads(known[0]) if known else {"prompt": "?", "error": "see the logs of Ray's workers"}
         raise RolloutError(
             f"{len(failed)} prompts failed in the agent loop; the first, {first['prompt']}:"
             f" {first['error'].strip().splitlines()[-1]} (all in {self._errors})"
         )
+
+    def _read_errors(self) -> list[str]:
+        """What agent loops noted, in earlier runs of the folder too."""
+        return self._errors.read_text().splitlines() if self._errors.exists() else []
 
 
 def _refuse_dead_actors() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import traceback
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -54,9 +55,9 @@ class Agent(AgentLoopBase):
             self._note_error(row)
             raise
 
+    @abstractmethod
     async def episode(self, sampling_params: dict[str, Any], row: dict[str, Any]) -> list[TurnOutput]:
         """The turns of one episode of ``row``; the last carries the reward if the loop knows it."""
-        raise NotImplementedError
 
     async def turn(
         self,
