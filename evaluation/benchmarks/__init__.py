@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from recipes.command import InputError
 
 Message = dict[str, Any]
+type Score = float | Mapping[str, float]
+"""0 to 1, or several figures by name, such as WorfBench's ``chain_f1`` and ``graph_f1``."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which part of a benchmark, and where its data lies. What a benchmark doesn't need is None."""
+    """Which part of a benchmark, and where its data lies. What a benchmark doesn't need is None.
+
+    Attributes:
+        options: the benchmark's own keys (``options`` in its recipe), as they stand there.
+    """
 
     subtask: str | None
     data: str | None
@@ -27,14 +33,74 @@ class Source:
     mode: str | None = None
     embedding: str | None = None
     num_shots: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A native function call of an answer. ``arguments`` is the text that the model wrote, unparsed."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an endpoint answered: the text after any reasoning, and native tool calls if tools were given."""
+
+    text: str
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+
+
+class Chat(Protocol):
+    """The endpoints, seen from one sample of one trial.
+
+    Every answer is kept as it comes: when a killed run is started again, ``ask`` gives the answers of before in
+    their order, so ``Benchmark.play`` must do the same things after the same answers.
+    """
+
+    @property
+    def seed(self) -> int:
+        """This trial's seed, for whatever a benchmark draws itself."""
+        ...
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        *,
+        role: Literal["agent", "user", "judge"] = "agent",
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        stop: Sequence[str] | None = None,
+    ) -> Reply:
+        """The answer of the evaluated model, the user simulator or the judge.
+
+        Raises:
+            RequestFailedError: it got no answer; leave it to the runner, which lists the sample as an error.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one prediction is worth, 0 to 1, and why."""
+    """What one prediction is worth and why.
 
-    score: float
+    Attributes:
+        details: further figures of this sample by name, kept in ``per_sample`` beside score and reason.
+    """
+
+    score: Score
     reason: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict and whose it is; an id that was tried several times occurs several times."""
+
+    id: str
+    verdict: Verdict
 
 
 class Benchmark(Protocol):
@@ -45,20 +111,23 @@ class Benchmark(Protocol):
         """The samples' ids, in the order of the data."""
         ...
 
-    def prompt(self, sample_id: str) -> list[Message]:
-        """The chat that asks a model for this sample's answer."""
+    async def play(self, sample_id: str, chat: Chat) -> Any:
+        """Have the model do this sample; its prediction, a JSON value that ``score`` can judge later.
+
+        A text for benchmarks of one answer. Raises nothing for anything that a model may say.
+        """
         ...
 
-    def score(self, sample_id: str, prediction: str) -> Verdict:
-        """Judge a prediction. Total: no text makes it raise or take more than linear time."""
+    def score(self, sample_id: str, prediction: Any) -> Verdict:
+        """Judge a prediction. Total: no JSON value makes it raise or take more than linear time."""
         ...
 
     def group(self, sample_id: str) -> str:
         """The row of the benchmark's own breakdown that this sample counts in."""
         ...
 
-    def metrics(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
-        """The benchmark's figures over all verdicts (at least one), by name."""
+    def metrics(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """The benchmark's figures over verdicts (at least one), by name; also asked for one group alone."""
         ...
 
 
