@@ -129,7 +129,9 @@ def fork_while_threads_write(path):
 
 def test_forked_while_threads_write(cache):
     """In a process of its own: threads that other tests left behind may hold locks when it forks."""
-    process = multiprocessing.get_context("spawn").Process(target=fork_while_threads_write, args=(cache.path,))
+    process = multiprocessing.get_context("spawn").Process(
+        target=fork_while_threads_write, args=(cache.path,)
+    )
     process.start()
     process.join()
     assert process.exitcode == 0
