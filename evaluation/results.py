@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.benchmarks import Benchmark, Verdict
+from evaluation.benchmarks import Benchmark, Judged, Verdict
 from evaluation.jsonl import encode, read_lines, read_text, replace
 from recipes.command import InputError
 
-Prediction = tuple[str, str | None]
-"""(id, text); None where there is no text to judge."""
 NO_TEXT = Verdict(0.0, "no text")
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """A line of ``predictions.jsonl``. ``value``: a JSON value, None where there is nothing to judge."""
+
+    id: str
+    value: Any
+    trial: int | None = None
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As it is written: ``trial`` only where samples were tried several times."""
+        return {"id": self.id, **self.which_trial, "prediction": self.value}
+
+    @property
+    def which_trial(self) -> dict[str, int]:
+        """The key ``trial``, or none."""
+        return {} if self.trial is None else {"trial": self.trial}
+
+
 def read_predictions(path: str, ids: Iterable[str]) -> list[Prediction]:
-    """(id, prediction) of each line, in order; an id may occur several times.
+    """The prediction of each line, in order; an id may occur several times.
 
     Raises:
         InputError: no such file, no line in it, a malformed line, one without id or prediction, or an id that
@@ -25,16 +43,16 @@ def read_predictions(path: str, ids: Iterable[str]) -> list[Prediction]:
     known = set(ids)
     predictions = []
     for number, line in read_lines("predictions", path, read_text("predictions", path)):
-        sample_id, prediction = line.get("id"), line.get("prediction")
+        sample_id, trial = line.get("id"), line.get("trial")
         if not isinstance(sample_id, str) or "prediction" not in line:
             raise InputError(
-                f'predictions={path}: line {number} must be {{"id": text, "prediction": text}}; correct it'
+                f'predictions={path}: line {number} must be {{"id": text, "prediction": …}}; correct it'
             )
         if sample_id not in known:
             raise InputError(
                 f"predictions={path}: line {number}: id {sample_id} isn't in the data; check data and subtask"
             )
-        predictions.append((sample_id, prediction if isinstance(prediction, str) else None))
+        predictions.append(Prediction(sample_id, line["prediction"], trial if type(trial) is int else None))
     if not predictions:
         raise InputError(f"predictions={path}: no prediction in it; give at least one line")
     return predictions
@@ -44,26 +62,33 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
     """``metrics``, ``num_samples``, ``groups`` and ``per_sample`` of ``results.json``.
 
     ``groups`` breaks the metrics down as the benchmark does, ``per_sample`` has a line per prediction.
-    A prediction that is no text scores 0. Without predictions the metrics are empty: nothing was measured.
+    A prediction that is null scores 0. Without predictions the metrics are empty: nothing was measured.
     """
-    verdicts = [
-        NO_TEXT if text is None else benchmark.score(sample_id, text) for sample_id, text in predictions
+    judged = [
+        Judged(one.id, NO_TEXT if one.value is None else benchmark.score(one.id, one.value))
+        for one in predictions
     ]
-    grouped: dict[str, list[Verdict]] = {}
-    for (sample_id, _), verdict in zip(predictions, verdicts, strict=True):
-        grouped.setdefault(benchmark.group(sample_id), []).append(verdict)
+    grouped: dict[str, list[Judged]] = {}
+    for one in judged:
+        grouped.setdefault(benchmark.group(one.id), []).append(one)
     return {
-        "metrics": benchmark.metrics(verdicts) if verdicts else {},
-        "num_samples": len(verdicts),
+        "metrics": benchmark.metrics(judged) if judged else {},
+        "num_samples": len(judged),
         "groups": [
             {"group": group, "num_samples": len(members), **benchmark.metrics(members)}
             for group, members in sorted(grouped.items(), key=lambda item: _natural(item[0]))
         ],
         "per_sample": [
-            {"id": sample_id, "score": verdict.score, "reason": verdict.reason}
-            for (sample_id, _), verdict in zip(predictions, verdicts, strict=True)
+            _sample_line(one, judgement.verdict) for one, judgement in zip(predictions, judged, strict=True)
         ],
     }
+
+
+def _sample_line(one: Prediction, verdict: Verdict) -> dict[str, Any]:
+    score = dict(verdict.score) if isinstance(verdict.score, Mapping) else verdict.score
+    line = {"id": one.id, **one.which_trial, "score": score, "reason": verdict.reason}
+    assert not line.keys() & verdict.details.keys(), "a detail must not hide what every sample has"
+    return {**line, **verdict.details}
 
 
 def write_results(output_dir: Path, results: dict[str, Any]) -> None:

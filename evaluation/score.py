@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -32,6 +33,8 @@ class ScoreSettings:
     mode: str | None
     embedding: str | None
     gold: Gold
+    options: dict[str, Any]
+    variants: list[dict[str, Any]]
 
 
 def main(config: DictConfig) -> None:
@@ -43,6 +46,7 @@ def main(config: DictConfig) -> None:
         language=settings.language,
         mode=settings.mode,
         embedding=settings.embedding,
+        options=settings.options,
     )
     benchmark = benchmarks.load(settings.benchmark, source)
     predictions = read_predictions(settings.predictions, benchmark.ids)
@@ -54,7 +58,7 @@ def main(config: DictConfig) -> None:
         **judge(benchmark, predictions),
     }
     write_results(output_dir, results)
-    num_missing = len(set(benchmark.ids) - {sample_id for sample_id, _ in predictions})
+    num_missing = len(set(benchmark.ids) - {one.id for one in predictions})
     missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""
     print(headline(results) + missing)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from evaluation.benchmarks import Message, Source, Verdict
+from evaluation.benchmarks import Chat, Judged, Message, Source, Verdict
 from evaluation.benchmarks._meeting_walk import MeetingGold, score_meeting
 from evaluation.jsonl import quote, read_lines, read_text
 from recipes.command import InputError
@@ -165,26 +165,39 @@ SUBTASKS = {
 class NaturalPlan:
     """One subtask over one data file."""
 
-    def __init__(self, subtask: str, samples: dict[str, _Sample]) -> None:
+    def __init__(self, subtask: str, data: str, samples: dict[str, _Sample]) -> None:
         self._judge = SUBTASKS[subtask].judge
+        self._data = data
         self._samples = samples
         self.ids = tuple(samples)
 
-    def prompt(self, sample_id: str) -> list[Message]:
-        """The chat that asks for the answer."""
-        return self._samples[sample_id].messages
+    async def play(self, sample_id: str, chat: Chat) -> str:
+        """The answer to the puzzle's chat.
 
-    def score(self, sample_id: str, prediction: str) -> Verdict:
+        Raises:
+            InputError: the data has none.
+        """
+        messages = self._samples[sample_id].messages
+        if not messages:
+            raise InputError(
+                f"data={self._data}: {sample_id} has no prompt; "
+                "the file must hold prompt_5shot and prompt_0shot, or messages"
+            )
+        return (await chat.ask(messages)).text
+
+    def score(self, sample_id: str, prediction: Any) -> Verdict:
         """The official script's verdict, and why."""
+        if not isinstance(prediction, str):
+            return Verdict(0, "no text")
         return self._judge(self._samples[sample_id].gold, prediction)
 
     def group(self, sample_id: str) -> str:
         """The puzzle's size, by which the official scripts break their figures down."""
         return self._samples[sample_id].group
 
-    def metrics(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
+    def metrics(self, judged: Sequence[Judged]) -> dict[str, float]:
         """The share of solved puzzles."""
-        return {"accuracy": sum(verdict.score for verdict in verdicts) / len(verdicts)}
+        return {"accuracy": sum(one.verdict.score == 1 for one in judged) / len(judged)}
 
 
 def load(source: Source) -> NaturalPlan:
@@ -205,7 +218,7 @@ def load(source: Source) -> NaturalPlan:
         samples[sample_id] = _sample(source, sample_id, fields, messages)
     if not samples:
         raise InputError(f"data={source.data}: no {source.subtask} puzzle in it; check subtask and data")
-    return NaturalPlan(source.subtask, samples)
+    return NaturalPlan(source.subtask, source.data, samples)
 
 
 def _sample(source: Source, sample_id: str, fields: Any, messages: list[Message]) -> _Sample:

@@ -1,5 +1,6 @@
 """``python -m evaluation.score`` on files, and what it refuses."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 
 from evaluation import benchmarks
 from evaluation.journal import hold
-from evaluation.results import judge
+from evaluation.results import Prediction, judge
 from recipes.command import InputError
 
 CALENDAR = {"golden_plan": "Monday, 14:30 - 15:30", "num_people": "2", "num_days": "1"}
@@ -164,6 +165,22 @@ def test_missing_choices_are_named(tmp_path):
         load(tmp_path / "latin")
 
 
+class Listening:
+    """A chat that keeps what it is asked."""
+
+    seed = 0
+
+    async def ask(self, messages, **_):
+        self.messages = messages
+        return benchmarks.Reply("so be it")
+
+
+def asked_by(benchmark, sample_id):
+    chat = Listening()
+    assert asyncio.run(benchmark.play(sample_id, chat)) == "so be it"
+    return chat.messages
+
+
 def test_rows_and_official_json_are_told_apart(tmp_path):
     row = {
         "id": "r",
@@ -172,11 +189,13 @@ def test_rows_and_official_json_are_told_apart(tmp_path):
         "gold": {"natural_plan": TRIP},
     }
     one = load(write(tmp_path / "one.jsonl", row), "trip")
-    assert (list(one.ids), one.prompt("r")) == (["r"], [{"role": "user", "content": "Go."}])
+    assert (list(one.ids), asked_by(one, "r")) == (["r"], [{"role": "user", "content": "Go."}])
     two = load(write(tmp_path / "two.jsonl", [row, {**row, "id": "s"}]), "trip")
     assert list(two.ids) == ["r", "s"]
     with pytest.raises(InputError, match="id r occurs twice"):
         load(write(tmp_path / "twice.jsonl", [row, row]), "trip")
     official = load(write(tmp_path / "o.json", {"t": {**TRIP, "prompt_0shot": "Zero."}}), "trip", num_shots=0)
-    assert official.prompt("t") == [{"role": "user", "content": "Zero."}]
-    assert judge(official, [("t", "")])["groups"][0]["group"] == "2 cities"
+    assert asked_by(official, "t") == [{"role": "user", "content": "Zero."}]
+    with pytest.raises(InputError, match="t has no prompt"):
+        asked_by(load(tmp_path / "o.json", "trip", num_shots=5), "t")
+    assert judge(official, [Prediction("t", "")])["groups"][0]["group"] == "2 cities"
