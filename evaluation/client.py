@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import os
 import random
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import httpx
 
-from evaluation.benchmarks import Message
+from evaluation.benchmarks import Message, Reply, ToolCall
+from evaluation.jsonl import encode
 from recipes.command import InputError
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
@@ -24,11 +27,23 @@ REFUSED_STATUS = frozenset({401, 403, 404, 405})
 
 
 @dataclass(frozen=True)
-class Endpoint:
-    """``endpoint`` of ``recipes/eval.yaml``; times in seconds."""
+class Price:
+    """What a million tokens cost, in US dollars; None where that isn't known."""
 
-    base_url: str
-    model: str
+    prompt: float | None
+    completion: float | None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """``endpoint``, ``user`` and ``judge`` of ``recipes/eval.yaml``; times in seconds.
+
+    ``base_url`` is None where there is no such endpoint, ``thinking`` where the server isn't to be told.
+    """
+
+    base_url: str | None
+    model: str | None
+    thinking: bool | None
     concurrency: int
     timeout_s: float
     max_retries: int
@@ -36,34 +51,55 @@ class Endpoint:
     max_wait_s: float
     give_up_after: int
     api_key_env: str | None
+    price: Price
 
-    def __post_init__(self) -> None:
+    def check(self, group: str) -> None:
+        """Refuse what can't be asked, by the names of its keys in ``group``; without an address there is nothing.
+
+        Raises:
+            InputError: an address that is none, no model, a number out of range, or no such variable.
+        """
+        if self.base_url is None:
+            return
         try:
             url = httpx.URL(self.base_url)
         except httpx.InvalidURL:
             url = httpx.URL("")
         if url.scheme not in ("http", "https") or not url.host:
-            raise InputError("endpoint.base_url: not an address; give http://HOST:PORT/v1")
+            raise InputError(f"{group}.base_url: not an address; give http://HOST:PORT/v1")
+        if self.model is None:
+            raise InputError(f"{group}.model=null: which model is it? give the name that the server knows")
+        self._check_numbers(group)
+        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
+            raise InputError(
+                f"{group}.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
+            )
+
+    def _check_numbers(self, group: str) -> None:
         for key, value, least in (
             ("concurrency", self.concurrency, 1),
             ("give_up_after", self.give_up_after, 1),
             ("max_retries", self.max_retries, 0),
             ("backoff_s", self.backoff_s, 0),
             ("max_wait_s", self.max_wait_s, 0),
+            ("price.prompt", self.price.prompt or 0, 0),
+            ("price.completion", self.price.completion or 0, 0),
         ):
             if value < least:
-                raise InputError(f"endpoint.{key}={value}: too small; give {least} or more")
+                raise InputError(f"{group}.{key}={value}: too small; give {least} or more")
         if self.timeout_s <= 0:
-            raise InputError(f"endpoint.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
-        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
-            raise InputError(
-                f"endpoint.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
-            )
+            raise InputError(f"{group}.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
+
+    @property
+    def url(self) -> httpx.URL:
+        """The address."""
+        assert self.base_url is not None
+        return httpx.URL(self.base_url)
 
     @property
     def shown_url(self) -> str:
         """The address without credentials and query, for files and messages."""
-        return str(httpx.URL(self.base_url).copy_with(userinfo=b"", query=None, fragment=None))
+        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
 @dataclass(frozen=True)
@@ -85,11 +121,9 @@ class Generation:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: the text after any reasoning, and what it cost. Token counts as far as the server tells."""
+    """A reply and what it cost. Token counts as far as the server tells."""
 
-    text: str
-    reasoning: str | None
-    finish_reason: str | None
+    reply: Reply
     prompt_tokens: int | None
     completion_tokens: int | None
     num_attempts: int
@@ -120,22 +154,24 @@ class _TryAgainError(Exception):
 class ChatClient:
     """Chat completions over one pool of connections; use as an async context manager."""
 
-    def __init__(self, endpoint: Endpoint, generation: Generation, seed: int, thinking: bool) -> None:
+    def __init__(self, endpoint: Endpoint, generation: Generation) -> None:
         self._endpoint = endpoint
-        self._body = {
+        self._body: dict[str, Any] = {
             "model": endpoint.model,
             "max_tokens": generation.max_tokens,
             "temperature": generation.temperature,
             "top_p": generation.top_p,
-            "seed": seed,
-            "chat_template_kwargs": {"enable_thinking": thinking},
         }
+        if endpoint.thinking is not None:
+            self._body["chat_template_kwargs"] = {"enable_thinking": endpoint.thinking}
         self._key = os.environ[endpoint.api_key_env] if endpoint.api_key_env else ""
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
         self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers={"Content-Type": "application/json"}
+            | ({"Authorization": f"Bearer {self._key}"} if self._key else {}),
             timeout=None,  # asyncio.timeout in _attempt bounds the whole request, slow drips included
             limits=httpx.Limits(max_connections=endpoint.concurrency),
-            trust_env=httpx.URL(endpoint.base_url).host not in ("localhost", "127.0.0.1", "::1"),
+            trust_env=endpoint.url.host not in ("localhost", "127.0.0.1", "::1"),
         )
 
     async def __aenter__(self) -> Self:
@@ -146,15 +182,31 @@ class ChatClient:
     ) -> None:
         await self._http.aclose()
 
-    async def ask(self, messages: list[Message]) -> Answer:
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        seed: int,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        stop: Sequence[str] | None = None,
+    ) -> Answer:
         """The endpoint's answer to a chat.
+
+        Args:
+            messages: OpenAI chat.
+            seed: for a server that samples.
+            tools: OpenAI schemas, for native function calls.
+            stop: texts that end the answer, and aren't part of it.
 
         Raises:
             RequestFailedError: refused, or no readable answer after ``max_retries`` further attempts.
         """
+        body = self._body | {"messages": list(messages), "seed": seed}
+        body |= {"tools": list(tools)} if tools else {}
+        body |= {"stop": list(stop)} if stop else {}
         for attempt in range(1, self._endpoint.max_retries + 2):
             try:
-                return await self._attempt(messages, attempt)
+                async with self._slots:
+                    return await self._attempt(encode(body), attempt)
             except _TryAgainError as error:
                 if attempt > self._endpoint.max_retries:
                     raise RequestFailedError(f"{error}; gave up after {attempt} attempts", "server") from None
@@ -171,14 +223,12 @@ class ChatClient:
             0.5 + 0.5 * random.random()
         )
 
-    async def _attempt(self, messages: list[Message], number: int) -> Answer:
+    async def _attempt(self, body: bytes, number: int) -> Answer:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
-                response = await self._http.post(
-                    self._endpoint.base_url.rstrip("/") + "/chat/completions",
-                    json={**self._body, "messages": messages},
-                )
+                address = str(self._endpoint.base_url).rstrip("/") + "/chat/completions"
+                response = await self._http.post(address, content=body)
         except TimeoutError:
             raise _TryAgainError(f"no answer within {self._endpoint.timeout_s:g} s") from None
         except httpx.RequestError as error:
@@ -211,15 +261,9 @@ def _read_answer(response: httpx.Response, num_attempts: int, latency_s: float) 
     try:
         body = response.json()
         choice = body["choices"][0]
-        message = choice["message"]
-        content = message["content"] or ""
         usage = body.get("usage") or {}
-        thought = message.get("reasoning_content") or message.get("reasoning")
-        text, inline_thought = _split_reasoning(content)
         return Answer(
-            text=text,
-            reasoning=thought or inline_thought,
-            finish_reason=choice.get("finish_reason"),
+            reply=_read_reply(choice["message"], choice.get("finish_reason")),
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
             num_attempts=num_attempts,
@@ -227,6 +271,30 @@ def _read_answer(response: httpx.Response, num_attempts: int, latency_s: float) 
         )
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise _TryAgainError(f"no chat completion in the answer ({type(error).__name__})") from None
+
+
+def _read_reply(message: dict[str, Any], finish_reason: str | None) -> Reply:
+    calls = message.get("tool_calls") or []
+    content = (message.get("content") if calls else message["content"]) or ""
+    text, inline_thought = _split_reasoning(_whole(content))
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return Reply(
+        text=text,
+        reasoning=_whole(thought) if thought else inline_thought,
+        tool_calls=tuple(_read_call(call["function"]) for call in calls),
+        finish_reason=finish_reason,
+    )
+
+
+def _read_call(function: dict[str, Any]) -> ToolCall:
+    arguments = function.get("arguments") or ""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return ToolCall(_whole(function["name"]), _whole(text))
+
+
+def _whole(text: str) -> str:
+    """``text`` without halves of surrogate pairs, which could be sent back to no server."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _count(value: object) -> int | None:

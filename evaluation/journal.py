@@ -1,8 +1,8 @@
 """What a run has got so far, on disk after every answer, so that a killed run asks nothing twice.
 
-``predictions.jsonl`` grows by a line as an answer comes, ``requests.jsonl`` by a line with its costs, written
-first. A line is finished iff its newline is there; a torn last line is dropped. At the end the predictions
-are put into the order of the data.
+``requests.jsonl`` grows by a line as an answer comes, with its costs; ``predictions.jsonl`` by a line when a sample
+is done. A line is finished iff its newline is there; a torn last line is dropped. At the end the predictions are put
+into the order of the data.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.benchmarks import Reply, ToolCall
 from evaluation.client import Answer
 from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
+from evaluation.results import Prediction
 from recipes.command import InputError, make_folder
 
 FILES = ("results.json", "predictions.jsonl", "requests.jsonl", "settings.json")
@@ -39,20 +42,29 @@ def hold(output_dir: Path) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Kept:
+    """An answer in the journal, and the digest of what was asked."""
+
+    digest: str
+    reply: Reply
+
+
 class Journal:
-    """The answers of one run over all its starts.
+    """The answers and predictions of one run over all its starts.
 
     Attributes:
-        answers: prediction by id, of the finished requests.
+        predictions: by sample and trial (from 0), of the samples that are done.
     """
 
-    def __init__(self, output_dir: Path, settings: dict[str, Any], resume: str) -> None:
+    def __init__(self, output_dir: Path, settings: dict[str, Any], resume: str, num_trials: int) -> None:
         """Open the folder's journal, or begin one.
 
         Args:
             output_dir: held by ``hold``.
             settings: what decides the answers, by key.
             resume: "auto" goes on with the journal there, "never" begins anew.
+            num_trials: how often each sample is done.
 
         Raises:
             InputError: the folder holds a run with other settings, or predictions of another origin.
@@ -60,52 +72,80 @@ class Journal:
         if resume == "never":
             for name in FILES:
                 (output_dir / name).unlink(missing_ok=True)
+        self.output_dir = output_dir
         self._predictions = output_dir / "predictions.jsonl"
         self._requests = output_dir / "requests.jsonl"
+        self._num_trials = num_trials
         _match_settings(output_dir, settings)
-        self.answers = {line["id"]: line["prediction"] for line in _finished_lines(self._predictions)}
-        costs = _finished_lines(self._requests)
-        self._costs = {cost["id"]: cost for cost in costs if cost["id"] in self.answers}
-        self._start = 1 + max((cost["start"] for cost in costs), default=0)
+        self.predictions = {
+            (line["id"], line.get("trial", 0)): line["prediction"]
+            for line in _finished_lines(self._predictions)
+        }
+        self._lines = _finished_lines(self._requests)
+        self._answers = {(line["id"], line["trial"], line["index"]): _kept(line) for line in self._lines}
+        self._start = 1 + max((line["start"] for line in self._lines), default=0)
         self._began = time.monotonic()
 
-    def append(self, sample_id: str, answer: Answer) -> None:
+    def answer(self, sample_id: str, trial: int, index: int) -> Kept | None:
+        """The answer to a sample's request number ``index`` (from 0), if it came before."""
+        return self._answers.get((sample_id, trial, index))
+
+    def keep_answer(
+        self, sample_id: str, trial: int, role: str, index: int, digest: str, answer: Answer
+    ) -> None:
         """Put an answer on disk."""
-        cost = {
-            "id": sample_id,
-            **{key: value for key, value in dataclasses.asdict(answer).items() if key != "text"},
+        line = {
+            **{"id": sample_id, "trial": trial, "role": role, "index": index, "digest": digest},
+            **dataclasses.asdict(answer),
             "start": self._start,
             "elapsed_s": round(time.monotonic() - self._began, 4),
         }
-        for path, line in ((self._requests, cost), (self._predictions, _prediction(sample_id, answer.text))):
-            with path.open("ab") as file:
-                file.write(encode(line) + b"\n")
-        self._costs[sample_id] = cost
-        self.answers[sample_id] = answer.text
+        _append(self._requests, line)
+        self._lines.append(line)
+        self._answers[sample_id, trial, index] = Kept(digest, answer.reply)
 
-    def finish(self, order: Sequence[str]) -> list[tuple[str, str]]:
-        """Put ``predictions.jsonl`` into this order of ids; the (id, prediction) there are."""
-        done = [(sample_id, self.answers[sample_id]) for sample_id in order if sample_id in self.answers]
-        write_lines(self._predictions, (_prediction(*pair) for pair in done))
+    def keep_prediction(self, sample_id: str, trial: int, prediction: Any) -> None:
+        """Put the prediction of a sample that is done on disk."""
+        _append(self._predictions, self._prediction(sample_id, trial, prediction).line)
+        self.predictions[sample_id, trial] = prediction
+
+    def finish(self, order: Sequence[tuple[str, int]]) -> list[Prediction]:
+        """Put ``predictions.jsonl`` into this order of samples and trials; the predictions there are."""
+        done = [self._prediction(*key, self.predictions[key]) for key in order if key in self.predictions]
+        write_lines(self._predictions, (one.line for one in done))
         return done
 
-    def totals(self) -> dict[str, Any]:
-        """Sums over the finished requests; ``wall_s`` adds up every start's time until its last answer."""
-        costs = self._costs.values()
+    def _prediction(self, sample_id: str, trial: int, value: Any) -> Prediction:
+        return Prediction(sample_id, value, trial if self._num_trials > 1 else None)
+
+    @property
+    def wall_s(self) -> float:
+        """Every start's time until its last answer, added up."""
         last: dict[int, float] = {}
-        for cost in costs:
-            last[cost["start"]] = max(cost["elapsed_s"], last.get(cost["start"], 0.0))
+        for line in self._lines:
+            last[line["start"]] = max(line["elapsed_s"], last.get(line["start"], 0.0))
+        return round(sum(last.values()), 3)
+
+    def totals(self, role: str) -> dict[str, int]:
+        """Sums over the answers that a role gave."""
+        lines = [line for line in self._lines if line["role"] == role]
         return {
-            "prompt_tokens": sum(cost["prompt_tokens"] or 0 for cost in costs),
-            "completion_tokens": sum(cost["completion_tokens"] or 0 for cost in costs),
-            "num_truncated": sum(cost["finish_reason"] == "length" for cost in costs),
-            "num_retries": sum(cost["num_attempts"] - 1 for cost in costs),
-            "wall_s": round(sum(last.values()), 3),
+            "num_requests": len(lines),
+            "prompt_tokens": sum(line["prompt_tokens"] or 0 for line in lines),
+            "completion_tokens": sum(line["completion_tokens"] or 0 for line in lines),
+            "num_truncated": sum(line["reply"]["finish_reason"] == "length" for line in lines),
+            "num_retries": sum(line["num_attempts"] - 1 for line in lines),
         }
 
 
-def _prediction(sample_id: str, text: str) -> dict[str, str]:
-    return {"id": sample_id, "prediction": text}
+def _kept(line: dict[str, Any]) -> Kept:
+    calls = tuple(ToolCall(**call) for call in line["reply"]["tool_calls"])
+    return Kept(line["digest"], Reply(**{**line["reply"], "tool_calls": calls}))
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    with path.open("ab") as file:
+        file.write(encode(line) + b"\n")
 
 
 def _match_settings(output_dir: Path, settings: dict[str, Any]) -> None:

@@ -99,7 +99,7 @@ def write_results(output_dir: Path, results: dict[str, Any]) -> None:
 def headline(results: dict[str, Any]) -> str:
     """One line for the terminal."""
     figures = ", ".join(f"{name} {value:.4f}" for name, value in results["metrics"].items())
-    name = " ".join(filter(None, (results["benchmark"], results["subtask"])))
+    name = " ".join(filter(None, (results["benchmark"], results["subtask"], results["language"])))
     return f"{name}: {figures or 'nothing scored'} over {results['num_samples']} samples"
 
 

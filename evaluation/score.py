@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from evaluation import benchmarks
 from evaluation.command import start
@@ -19,6 +19,10 @@ class Gold:
     """Where the benchmark's data lies."""
 
     data: str | None
+
+
+ASKING = ("variants", "num_shots", "num_trials", "thinking", "generation", "concurrency")
+"""What a benchmark's recipe may set of ``recipes/eval.yaml`` and decides nothing here."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class ScoreSettings:
     embedding: str | None
     gold: Gold
     options: dict[str, Any]
-    variants: list[dict[str, Any]]
 
 
 def main(config: DictConfig) -> None:
     """Write ``results.json`` with a verdict per line of the predictions, in their order."""
-    settings = typed(ScoreSettings, config)
+    keys = [str(key) for key in config if key not in ASKING]
+    settings = typed(ScoreSettings, OmegaConf.masked_copy(config, keys))
     source = benchmarks.Source(
         subtask=settings.subtask,
         data=settings.gold.data,
@@ -55,6 +59,7 @@ def main(config: DictConfig) -> None:
     results = {
         "benchmark": settings.benchmark,
         "subtask": settings.subtask,
+        "language": settings.language,
         **judge(benchmark, predictions),
     }
     write_results(output_dir, results)

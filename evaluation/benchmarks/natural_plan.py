@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError, model_validator
@@ -162,6 +163,13 @@ SUBTASKS = {
 }
 
 
+OFFICIAL_FILES = {
+    "calendar": "calendar_scheduling.json",
+    "meeting": "meeting_planning.json",
+    "trip": "trip_planning.json",
+}
+
+
 class NaturalPlan:
     """One subtask over one data file."""
 
@@ -210,28 +218,42 @@ def load(source: Source) -> NaturalPlan:
         raise InputError(f"subtask={source.subtask}: natural_plan needs one; choose {', '.join(SUBTASKS)}")
     if source.data is None:
         raise InputError("data=null: natural_plan needs its data; give the official JSON or a data.jsonl")
-    items = _read_items(source.data, source.subtask, source.num_shots)
+    if source.num_shots not in (None, 0, 5):
+        raise InputError(f"num_shots={source.num_shots}: natural_plan has no such prompt; give 5 or 0")
+    data = _file_in(source.data, source.subtask)
+    items = _read_items(data, source.subtask, source.num_shots)
     samples: dict[str, _Sample] = {}
     for sample_id, fields, messages in items:
         if sample_id in samples:
-            raise InputError(f"data={source.data}: id {sample_id} occurs twice; make the ids unique")
-        samples[sample_id] = _sample(source, sample_id, fields, messages)
+            raise InputError(f"data={data}: id {sample_id} occurs twice; make the ids unique")
+        samples[sample_id] = _sample(data, source.subtask, sample_id, fields, messages)
     if not samples:
-        raise InputError(f"data={source.data}: no {source.subtask} puzzle in it; check subtask and data")
-    return NaturalPlan(source.subtask, source.data, samples)
+        raise InputError(f"data={data}: no {source.subtask} puzzle in it; check subtask and data")
+    return NaturalPlan(source.subtask, data, samples)
 
 
-def _sample(source: Source, sample_id: str, fields: Any, messages: list[Message]) -> _Sample:
-    subtask = SUBTASKS[str(source.subtask)]
+def _file_in(data: str, subtask: str) -> str:
+    """The data file: ``data`` itself, or the subtask's in a folder, by its official name or that of data_synth."""
+    if not Path(data).is_dir():
+        return data
+    names = (OFFICIAL_FILES[subtask], f"{subtask}/data.jsonl", "data.jsonl")
+    for name in names:
+        if (Path(data) / name).is_file():
+            return str(Path(data) / name)
+    raise InputError(f"data={data}: no {' or '.join(names)} in this folder; give the file itself")
+
+
+def _sample(data: str, subtask: str, sample_id: str, fields: Any, messages: list[Message]) -> _Sample:
+    rules = SUBTASKS[subtask]
     try:
-        gold = subtask.schema.model_validate(fields)
+        gold = rules.schema.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "fields"
         raise InputError(
-            f"data={source.data}: {sample_id}: {where}: {first['msg']}; is it {source.subtask} data?"
+            f"data={data}: {sample_id}: {where}: {first['msg']}; is it {subtask} data?"
         ) from None
-    return _Sample(gold, messages, subtask.group(gold))
+    return _Sample(gold, messages, rules.group(gold))
 
 
 def _read_items(path: str, subtask: str, num_shots: int | None) -> list[tuple[str, Any, list[Message]]]:

@@ -224,7 +224,7 @@ def test_failure_is_an_error_and_never_a_zero(serve, data, tmp_path):
     options = ("endpoint.max_retries=2", "endpoint.api_key_env=EVAL_KEY")
     done = evaluate(server.url, data, out, *options, EVAL_KEY=KEY)
     assert done.returncode == 1
-    assert "3 of 12 requests failed" in done.stderr and "run this command again" in done.stderr
+    assert "3 of 12 samples failed" in done.stderr and "run this command again" in done.stderr
     assert "Traceback" not in done.stderr
     results = results_of(out)
     assert (results["metrics"], results["num_samples"]) == ({"accuracy": 1.0}, 9)
@@ -340,6 +340,9 @@ def test_rows_of_data_synth_bring_their_own_chat(serve, tmp_path):
         ("endpoint.api_key_env=NO_SUCH_KEY", "NO_SUCH_KEY"),
         ("limit=0", "limit=0"),
         ("num_shots=3", "num_shots=3"),
+        ("num_trials=0", "num_trials=0"),
+        ("user.base_url=nowhere", "user.base_url"),
+        ("judge.base_url=http://127.0.0.1:9/v1", "judge.model=null"),
         ("generation.top_p=0", "generation.top_p=0"),
         ("thinkin=true", "did you mean thinking"),
         ("subtask=lunch", "subtask=lunch"),
