@@ -33,7 +33,7 @@ def verl_config(rl: RlConfig, orders: dict[str, Path], resume_from: Path | None)
         resume_from: a whole checkpoint, or None to begin.
 
     Raises:
-        InputError: ``verl`` names a key that verl doesn't have.
+        InputError: ``verl`` names a key that verl doesn't have, or a value that can't be trained with.
     """
     config = OmegaConf.load(str(files("verl.trainer.config") / _DEFAULTS[rl.engine.name]))
     assert isinstance(config, DictConfig)
@@ -55,7 +55,18 @@ def verl_config(rl: RlConfig, orders: dict[str, Path], resume_from: Path | None)
         raise InputError(
             f"verl.{error.full_key}: verl 0.9.1 has no such key; its keys are in verl/trainer/config"
         ) from None
+    _check_entropy(rl, config)
     return config
+
+
+def _check_entropy(rl: RlConfig, config: DictConfig) -> None:
+    """The chunked entropy of verl's Megatron engine writes into logits that its backward pass needs."""
+    key = "actor_rollout_ref.actor.megatron.entropy_from_logits_with_chunking"
+    if rl.engine.name == "megatron" and OmegaConf.select(config, key):
+        raise InputError(
+            f"verl.{key}=true: verl 0.9.1 has no gradient through it under engine=megatron; leave"
+            " entropy_from_logits_with_chunking=false"
+        )
 
 
 def _data(rl: RlConfig, orders: dict[str, Path]) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """Recipes of engines, and what verl is told of them."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from magic_megatron.config.platform import PlatformConfig
+from magic_megatron.config.rl import RlConfig
 from magic_megatron.config.rl_engine import EngineConfig
+from magic_megatron.rl.arguments import full_names
 from magic_megatron.rl.engines.overrides import engine_overrides
 from magic_megatron.rl.engines.settings import read_settings
+from magic_megatron.rl.verl_config import verl_config
 from recipes.command import InputError, compose, typed
 
 
@@ -71,6 +75,24 @@ def test_fsdp_packs_where_transformers_has_a_kernel_for_it(platform):
 def test_what_an_engine_cannot_do_is_refused(overrides, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
         read("fsdp2", *overrides)
+
+
+@pytest.mark.parametrize("role", ["actor", "actor.megatron"])
+def test_an_entropy_without_a_gradient_is_refused(role):
+    key = f"actor_rollout_ref.{role}.entropy_from_logits_with_chunking"
+    orders = {name: Path(f"{name}.json") for name in ("train", "validation")}
+
+    def told(engine, *overrides):
+        recipe = compose("rl", full_names([f"engine={engine}", "model.path=-", "output_dir=-", *overrides]))
+        return verl_config(typed(RlConfig, recipe), orders, None)
+
+    assert told("megatron").actor_rollout_ref.actor.strategy == "megatron"
+    with pytest.raises(
+        InputError, match=r"entropy_from_logits_with_chunking=true: verl 0\.9\.1 has no gradient"
+    ):
+        told("megatron", f"+verl.{key}=true")
+    if role == "actor":
+        assert told("fsdp2", f"+verl.{key}=true").actor_rollout_ref.actor.entropy_from_logits_with_chunking
 
 
 def test_a_recipe_without_a_key_is_refused():
