@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,12 @@ def write_env_rows(env: EnvConfig, folder: Path) -> dict[str, list[str]]:
     return {"train": _write(folder / "games_train.parquet", train)} | {
         "validation": _write(folder / "games_validation.parquet", held_out) if held_out else []
     }
+
+
+def first_games(*rows: Sequence[dict[str, Any]]) -> list[Instance]:
+    """Of each of ``rows`` its first game; none of rows of another kind, such as saved rollouts."""
+    first = [some[0]["extra_info"].get("instance") for some in rows if len(some)]
+    return [json.loads(instance) for instance in first if instance]
 
 
 def _row(env: EnvConfig, instance: Instance, split: str) -> dict[str, Any]:

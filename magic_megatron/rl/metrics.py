@@ -18,6 +18,12 @@ RENAMED = {
     "actor/lr": "lr",
     "actor/pg_loss": "policy_loss",
     "actor/pg_clipfrac": "clip_fraction",
+    "actor/load_balancing_loss": "load_balancing_loss",
+    "actor/aux_loss": "aux_loss",
+    "actor/z_loss": "z_loss",
+    "actor/max_vio": "max_vio",
+    "actor/max_vio_worst_layer": "max_vio_worst_layer",
+    "actor/num_dropped_tokens": "num_dropped_tokens",
     "response_length/mean": "response_length",
     "response_length/clip_ratio": "truncated",
     "perf/total_num_tokens": "num_tokens",
@@ -39,12 +45,13 @@ PHASES = (
 
 
 def step_metrics(
-    step: int, metrics: Mapping[str, Any], turns: Sequence[Turn], advantages: np.ndarray
+    step: int, metrics: Mapping[str, Any], turns: Sequence[Turn], advantages: np.ndarray, num_asked: int
 ) -> dict[str, Any]:
     """One line: ours by the names of the docs, and what verl's loss reported under ``actor/magic/``.
 
     Args:
         advantages: of ``turns``, shape (len(turns),).
+        num_asked: episodes that were begun.
     """
     line: dict[str, Any] = {"step": step}
     line |= {ours: float(metrics[theirs]) for theirs, ours in RENAMED.items() if theirs in metrics}
@@ -64,18 +71,21 @@ def step_metrics(
         if name.startswith("magic/")
     }
     line |= {name: float(value) for name, value in metrics.items() if name.startswith("validation")}
-    line |= reward_metrics(turns, advantages)
+    line |= reward_metrics(turns, advantages, num_asked)
     return line
 
 
-def reward_metrics(turns: Sequence[Turn], advantages: np.ndarray) -> dict[str, float]:
-    """Means over episodes, in all and by task; the spread of advantages by task."""
+def reward_metrics(turns: Sequence[Turn], advantages: np.ndarray, num_asked: int) -> dict[str, float]:
+    """Means over episodes, in all and by task; the spread of advantages by task.
+
+    One that its environment lost before the first turn has no samples; it is known by the ``num_asked``.
+    """
     by_turn = dict(zip((turn.row for turn in turns), advantages, strict=True))
     counted = [turn for turn in final_turns(turns) if turn.counts]
     line: dict[str, float] = {
         "num_samples": len(turns),
         "num_episodes": len(final_turns(turns)),
-        "num_lost": len(final_turns(turns)) - len(counted),
+        "num_lost": num_asked - len(counted),
         "num_turns": len(turns) / max(1, len(final_turns(turns))),
     }
     if not counted:

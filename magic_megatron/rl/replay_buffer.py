@@ -45,6 +45,10 @@ class WatchedReplayBuffer(ReplayBuffer):
         """As verl's; the time for training since the last call doesn't count as waiting."""
         self._state = None
         sampled: tuple[Any, dict[str, Any]] = super().sample(global_steps, partition_id, batch_size)
+        if not sampled[0].keys:
+            raise RolloutError(
+                f"all episodes of {batch_size} prompts were lost before their first turn; {self._first_error(True)}"
+            )
         return sampled
 
     def _sampleable_terminal_keys(self, partition_id: str, eviction_reasons: Any) -> set[str]:
@@ -77,12 +81,16 @@ class WatchedReplayBuffer(ReplayBuffer):
         failed = self.failure_keys[partition_id]
         if not failed:
             return
-        known = self._read_errors()[self._num_old_errors :]
-        first = json.loads(known[0]) if known else {"prompt": "?", "error": "see the logs of Ray's workers"}
-        raise RolloutError(
-            f"{len(failed)} prompts failed in the agent loop; the first, {first['prompt']}:"
-            f" {first['error'].strip().splitlines()[-1]} (all in {self._errors})"
-        )
+        raise RolloutError(f"{len(failed)} prompts failed in the agent loop; {self._first_error(False)}")
+
+    def _first_error(self, lost: bool) -> str:
+        """Of this run, of episodes that were ``lost`` or of those that failed."""
+        known = [json.loads(line) for line in self._read_errors()[self._num_old_errors :]]
+        for error in known:
+            if error["lost"] == lost:
+                last_line = error["error"].strip().splitlines()[-1]
+                return f"the first, {error['prompt']}: {last_line} (all in {self._errors})"
+        return "see the logs of Ray's workers"
 
     def _read_errors(self) -> list[str]:
         """What agent loops noted, in earlier runs of the folder too."""

@@ -22,8 +22,11 @@ from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
 from magic_megatron.config.rl_algorithm import AlgorithmConfig
+from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.rl.advantages import turn_advantages
 from magic_megatron.rl.engines.worker import PolicyWorker
+from magic_megatron.rl.env_rows import first_games
+from magic_megatron.rl.envs.pool import EnvironmentPool
 from magic_megatron.rl.episodes import Turn, padded, read_turns
 from magic_megatron.rl.loss import policy_loss
 from magic_megatron.rl.metrics import step_metrics, summary_line, validation_metrics
@@ -51,7 +54,14 @@ class MagicTrainer(PPOTrainerSync):
         self._advantages = np.zeros(0)
 
     def on_init_end(self) -> None:
-        """verl has loaded the checkpoint, if there is one, and is about to give the weights to vLLM."""
+        """verl has loaded the checkpoint, if there is one, and is about to give the weights to vLLM.
+
+        Raises:
+            InputError: the environment doesn't start, or can't play.
+        """
+        if self.settings.env.get("name"):
+            env = typed(EnvConfig, self.settings.env)
+            EnvironmentPool.connect(env).check(first_games(self.train_dataset, self.val_dataset))
         if self.global_steps:
             state = read_state(self._checkpoint_folder(self.global_steps))
             self.history.load_state_dict(state["history"])
@@ -202,7 +212,7 @@ class MagicTrainer(PPOTrainerSync):
         epoch: int,
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        line = step_metrics(self.global_steps, metrics, self._turns, self._advantages)
+        line = step_metrics(self.global_steps, metrics, self._turns, self._advantages, self._num_asked())
         line |= {
             f"history_{name}": past.mean
             for name, past in (("think", self.history.think), ("act", self.history.action))
@@ -215,6 +225,9 @@ class MagicTrainer(PPOTrainerSync):
                 self.global_steps, self._turns, self.tokenizer, self._entropies, self._advantages.tolist()
             )
             self._rollouts.write(self.global_steps, samples)
+
+    def _num_asked(self) -> int:
+        return int(self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n)
 
     # Checkpoints
 

@@ -39,6 +39,8 @@ class Counter(Environment):
         return ["count"] * instance["target"]
 
     def _start(self, instance):
+        if instance.get("says") == "broken":
+            raise ValueError("no such floor")
         self.count, self.target = 0, instance["target"]
         return self._observe(str(os.getpid()) if instance.get("says") == "pid" else "Nothing is counted.")
 
@@ -58,3 +60,11 @@ class Counter(Environment):
     def _observe(self, text):
         actions = ("count", "crash", "hang", "hang holding the GIL", "raise")
         return Observation(text, actions, f"count to {self.target}")
+
+
+@register("unready")
+class Unready(Counter):
+    """Can't even be made."""
+
+    def __init__(self, config):
+        raise FileNotFoundError("the planner's library")

@@ -9,7 +9,7 @@ from magic_megatron.config.rl import RlConfig
 from magic_megatron.rl.advantages import turn_advantages
 from magic_megatron.rl.arguments import full_names
 from magic_megatron.rl.episodes import Turn, final_turns, padded
-from magic_megatron.rl.metrics import reward_metrics, validation_metrics
+from magic_megatron.rl.metrics import reward_metrics, step_metrics, validation_metrics
 from recipes.command import compose, typed
 
 
@@ -75,14 +75,20 @@ def test_gigpo_adds_what_a_turn_earned_among_like_observations(turns):
 
 
 def test_metrics_are_over_episodes_that_count(turns):
-    line = reward_metrics(turns, turn_advantages(turns, algorithm("grpo")))
+    line = reward_metrics(turns, turn_advantages(turns, algorithm("grpo")), num_asked=8)
     assert line["num_samples"] == 9
     assert line["num_episodes"] == 6
-    assert line["num_lost"] == 1
+    assert line["num_lost"] == 1 + 2  # two have no turn at all
     assert line["reward"] == pytest.approx((10 + 0 + 0 + 1 + 1) / 5)
     assert line["success/errand"] == pytest.approx(3 / 5)
     assert line["groups_with_signal/errand"] == 0.5
     assert len(final_turns(turns)) == 6
+
+
+def test_a_line_has_what_the_routers_report(turns):
+    reported = {"actor/max_vio": 0.4, "actor/z_loss": 2.0, "actor/load_balancing_loss": 1.1}
+    line = step_metrics(3, reported, turns, turn_advantages(turns, algorithm("grpo")), num_asked=6)
+    assert (line["step"], line["max_vio"], line["z_loss"], line["load_balancing_loss"]) == (3, 0.4, 2.0, 1.1)
 
 
 def test_an_answer_is_right_when_all_its_parts_are():

@@ -150,6 +150,18 @@ def test_an_actor_that_is_killed_from_outside_comes_back(make_pool):
     assert asyncio.run(scene())
 
 
+def test_what_cannot_play_is_found_before_the_first_episode(make_pool):
+    pool = make_pool(counter(num_actors=1))
+    pool.check([INSTANCE, INSTANCE])
+    with pytest.raises(
+        InputError, match=r"env\.name=.*counter: game counter/0 doesn't start: .*no such floor"
+    ):
+        pool.check([INSTANCE, {**INSTANCE, "says": "broken"}])
+    unready = make_pool(replace(env_config("rl_environments:unready"), pool=counter(num_actors=1).pool))
+    with pytest.raises(InputError, match=r"env\.name=.*unready: .* don't start: .*the planner's library"):
+        unready.check([])
+
+
 def test_an_unknown_environment_is_refused_before_any_actor_starts():
     with pytest.raises(
         InputError, match=r"env\.name=nowhere: no such environment; choose one of alfworld, errand"

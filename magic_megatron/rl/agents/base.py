@@ -52,7 +52,7 @@ class Agent(AgentLoopBase):
         try:
             return await self.episode(sampling_params, row)
         except Exception:
-            self._note_error(row)
+            self.note(row, traceback.format_exc(limit=-3))
             raise
 
     @abstractmethod
@@ -126,8 +126,9 @@ class Agent(AgentLoopBase):
             "top_k": rollout.top_k,
         }
 
-    def _note_error(self, row: dict[str, Any]) -> None:
-        line = json.dumps({"prompt": _name(row), "error": traceback.format_exc(limit=-3)}) + "\n"
+    def note(self, row: dict[str, Any], error: str, lost: bool = False) -> None:
+        """Tell the driver what went wrong with ``row``; ``lost``: an episode without samples, and no failure."""
+        line = json.dumps({"prompt": _name(row), "lost": lost, "error": error}) + "\n"
         descriptor = os.open(
             Path(self.settings.output_dir) / ERRORS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
         )

@@ -17,7 +17,8 @@ class EnvironmentAgent(Agent):
     """Plays the game of a row's ``extra_info.instance``: one sample per turn, as in EPO.
 
     An episode's reward is the sum of its turns' rewards. An episode that its environment lost keeps the turns it had,
-    masked, so that neither the loss nor its group's advantages see them.
+    masked, so that neither the loss nor its group's advantages see them. One that was lost before its first turn has no
+    samples, only a note.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,6 +42,8 @@ class EnvironmentAgent(Agent):
             _mask(outputs)
         if outputs:
             self._conclude(outputs, transition, reason)
+        else:
+            self.note(row, reason, lost=True)
         return outputs
 
     async def _play(

@@ -15,7 +15,7 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +27,7 @@ from ray.exceptions import ActorDiedError, RayActorError
 from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.rl.envs.base import Environment, EnvironmentLost, Instance, Observation, Transition
 from magic_megatron.rl.envs.registry import environment
+from recipes.command import InputError
 
 POLL_S = 0.1
 """Between two looks for a free place."""
@@ -176,6 +177,30 @@ class EnvironmentPool:
             )
         except (ray.exceptions.GetTimeoutError, RayActorError) as error:
             raise EnvironmentLost(f"the environment's processes don't start: {_short(error)}") from None
+
+    def check(self, instances: Sequence[Instance]) -> None:
+        """Wait for the actors, then load each of ``instances`` once: what can't play is found before engines wait.
+
+        Raises:
+            InputError: the processes don't start, or one of the games doesn't.
+        """
+        name = f"env.name={self.config.name}"
+        try:
+            self.wait()
+        except EnvironmentLost as lost:
+            raise InputError(f"{name}: {lost}; the logs of Ray's workers have the traceback") from None
+        for instance in instances:
+            try:
+                asyncio.run(self._load(instance))
+            except EnvironmentLost as lost:
+                raise InputError(f"{name}: game {instance['id']} doesn't start: {lost}") from None
+
+    async def _load(self, instance: Instance) -> None:
+        session = await self.open(instance)
+        try:
+            await session.reset()
+        finally:
+            await session.close()
 
     def stop(self) -> None:
         """End the actors; returns when their names are free again."""
