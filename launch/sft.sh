@@ -15,49 +15,25 @@ set -euo pipefail
 case "${1:-}" in -h|--help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-refuse() { echo "sft: $*" >&2; exit 2; }
+program=sft
+# shellcheck source=launch/_node.sh
+source "$root/launch/_node.sh"
 
-num_gpus() { { command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus | grep --count ^GPU; } || true; }
-
-check_number() {
-  if ! [[ ${!1} =~ ^(0|[1-9][0-9]*)$ ]] || (( ${!1} < $2 )); then
-    refuse "$1=${!1}: must be a whole number, at least $2"
-  fi
-}
-
-output_dir=
-for argument in "$@"; do
-  [[ $argument == output_dir=* ]] && output_dir=${argument#output_dir=}
-done
-[[ -n $output_dir ]] || refuse "output_dir: missing; give it as output_dir=VALUE"
-
+read_output_dir "$@"
 NUM_PROCESSES=${NUM_PROCESSES:-$(num_gpus)}
 NUM_PROCESSES=${NUM_PROCESSES:-1}
-NUM_NODES=${NUM_NODES:-1}
-NODE_RANK=${NODE_RANK:-0}
 MASTER_PORT=${MASTER_PORT:-29500}
-log_dir=${LOG_DIR:-$output_dir/logs}/node_$NODE_RANK
 check_number NUM_PROCESSES 1
-check_number NUM_NODES 1
-check_number NODE_RANK 0
-check_number MASTER_PORT 1
-(( NODE_RANK < NUM_NODES )) || refuse "NODE_RANK=$NODE_RANK: must be below NUM_NODES=$NUM_NODES"
+check_node
+log_dir=${LOG_DIR:-$output_dir/logs}/node_$NODE_RANK
 
 if (( NUM_NODES == 1 )); then
   rendezvous=(--standalone)
 else
-  [[ -n ${MASTER_ADDR:-} ]] || refuse "MASTER_ADDR: missing; NUM_NODES=$NUM_NODES needs the host name of node 0"
   rendezvous=(--nnodes "$NUM_NODES" --node-rank "$NODE_RANK" --master-addr "$MASTER_ADDR" --master-port "$MASTER_PORT")
 fi
 
-venv=${MAGIC_VENV:-$root/.venv}
-if [[ -f $venv/bin/activate ]]; then
-  # shellcheck source=/dev/null
-  source "$venv/bin/activate"
-elif [[ -n ${MAGIC_VENV:-} ]]; then
-  refuse "MAGIC_VENV=$MAGIC_VENV: no Python environment; make it with ./launch/setup.sh"
-fi
-command -v torchrun >/dev/null || refuse "no torchrun; run ./launch/setup.sh, or start this inside the image of docker/"
+activate_environment torchrun
 
 # torchrun's own choice, made here so that it doesn't warn of it.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recipes.command import InputError
+from recipes.command import InputError, make_folder
 
 
 def folder_names(paths: Sequence[str]) -> list[str]:
@@ -22,6 +22,35 @@ def folder_names(paths: Sequence[str]) -> list[str]:
     while len({end[-length:] for end in ends}) < len(ends):
         length += 1
     return ["/".join(end[-length:]) for end in ends]
+
+
+def report_file(runs: Sequence[str], output: str | None) -> Path:
+    """Where the page about ``runs`` goes: ``output``, or ``report.html`` in the folder of the only one.
+
+    Raises:
+        InputError: several runs and no file, or a folder in its place.
+    """
+    if output is not None:
+        return file_to_write("output", output, "report.html")
+    if len(runs) > 1:
+        raise InputError(
+            f"output=null: {len(runs)} runs have no folder in common; give a file, such as"
+            " output=runs/compared.html"
+        )
+    return Path(runs[0]) / "report.html"
+
+
+def file_to_write(key: str, given: str, example: str) -> Path:
+    """``given`` of the recipe's ``key``, in a folder that is there; ``example`` is a file's name for people.
+
+    Raises:
+        InputError: a folder, or no folder can be made for it.
+    """
+    path = Path(given)
+    make_folder(key, path.parent)
+    if path.is_dir():
+        raise InputError(f"{key}={path}: is a folder; give a file, such as {path / example}")
+    return path
 
 
 def differing_keys(recipes: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

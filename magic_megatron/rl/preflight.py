@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from omegaconf import OmegaConf
 
+from magic_megatron.config.record import write_recipe
 from magic_megatron.config.rl import RlConfig, check_values
 from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.rl.dataset import ParquetRows, PromptOrder, Sampling
@@ -56,15 +56,8 @@ def plan_run(config: RlConfig) -> RunPlan:
             f"resume=never: {folder} has the checkpoint {resume_from.name}; choose another output_dir, or resume=auto"
         )
     orders = _plan_rows(config, tokenizer, folder)
-    _write_recipe(config, folder)
+    write_recipe(config)
     return RunPlan(config, orders, resume_from)
-
-
-def _write_recipe(config: RlConfig, folder: Path) -> None:
-    """The resolved recipe, beside what the run writes."""
-    partial = folder / "recipe.yaml.partial"
-    partial.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
-    partial.replace(folder / "recipe.yaml")
 
 
 def check_policy(config: RlConfig) -> Any:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from magic_megatron.config.layout import data_parallel_size, model_misfits
 from magic_megatron.config.sft import SftConfig, check_batch, range_problems, size_problems
 from magic_megatron.data.dataset import PackedDataset
@@ -182,15 +180,6 @@ def data_digest(dataset: PackedDataset) -> str:
     files = dataset.manifest.files
     digests = [files[name]["sha256"] for name in sorted(files) if name.endswith((".bin", ".idx"))]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def write_recipe(config: SftConfig) -> None:
-    """The resolved recipe, beside what the run writes."""
-    folder = Path(config.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / "recipe.yaml.partial"
-    partial.write_text(yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
-    partial.replace(folder / "recipe.yaml")
 
 
 def _num_steps(config: SftConfig, dataset: PackedDataset) -> int:

@@ -23,6 +23,7 @@ from megatron.core.distributed import (
     finalize_model_grads,
 )
 
+from magic_megatron.config.record import write_recipe
 from magic_megatron.data.balance import attention_weight
 from magic_megatron.data.batch import MicroBatch
 from magic_megatron.data.sampler import GlobalBatches
@@ -35,7 +36,7 @@ from magic_megatron.platform import peak_memory
 from magic_megatron.sft import checkpoints
 from magic_megatron.sft.bad_batch import write_bad_batch
 from magic_megatron.sft.build import build_chunk, build_optimizer, build_scheduler, core_config, wrap
-from magic_megatron.sft.preflight import RunPlan, data_digest, write_recipe
+from magic_megatron.sft.preflight import RunPlan, data_digest
 from magic_megatron.sft.processes import model_parallel
 from magic_megatron.sft.progress import RunLog, run_log
 from magic_megatron.sft.saving import CheckpointWriter, no_room

@@ -8,9 +8,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from magic_megatron.drawing.plots import PICTURES
+from magic_megatron.drawing.runs import file_to_write, report_file
 from magic_megatron.rl.report.page import write_picture, write_report
 from magic_megatron.rl.report.run_folder import group_runs, read_runs
-from recipes.command import InputError, make_folder, run, typed
+from recipes.command import InputError, run, typed
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ReportConfig:
 def main(recipe: DictConfig) -> None:
     config = typed(ReportConfig, recipe)
     paths = [config.runs] if isinstance(config.runs, str) else config.runs
-    output = _output(config, paths)
+    output = report_file(paths, config.output)
     figure = None if config.figure is None else _figure(config.figure)
     groups = group_runs(read_runs(paths), config.labels)
     if figure is not None:
@@ -46,29 +47,10 @@ def main(recipe: DictConfig) -> None:
     print(f"wrote {output}")
 
 
-def _output(config: ReportConfig, paths: list[str]) -> Path:
-    if config.output is None:
-        if len(paths) > 1:
-            raise InputError(
-                f"output=null: {len(paths)} runs have no folder in common; give a file, such as"
-                " output=runs/compared.html"
-            )
-        return Path(paths[0]) / "report.html"
-    return _file("output", config.output, "report.html")
-
-
 def _figure(given: str) -> Path:
-    path = _file("figure", given, "report.png")
+    path = file_to_write("figure", given, "report.png")
     if path.suffix not in PICTURES:
         raise InputError(f"figure={path}: no kind of picture; end it with {', '.join(PICTURES)}")
-    return path
-
-
-def _file(key: str, given: str, example: str) -> Path:
-    path = Path(given)
-    make_folder(key, path.parent)
-    if path.is_dir():
-        raise InputError(f"{key}={path}: is a folder; give a file, such as {path / example}")
     return path
 
 
