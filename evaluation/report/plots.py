@@ -1,52 +1,22 @@
-"""The page's plots as inline SVG whose text stays text; the same numbers give the same bytes."""
+"""The plots of a run: training, routing, puzzles solved."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
+from evaluation.report.drawing import ACCENT, BEFORE, CARD, INK, MUTED, Plot, figure, svg
 from evaluation.report.run_folder import Evaluation, RunFolder
 
-INK, MUTED, GRID = "#1f2937", "#6b7280", "#e5e7eb"
-ACCENT, BEFORE = "#2f6fde", "#b6bfcc"
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#7cc4b8", "#2f6fde", "#5b2a86"])
 SELECTION = LinearSegmentedColormap.from_list("selection", ["#f5f7fb", "#9dbcf2", "#2f6fde", "#173a7a"])
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "magic",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": GRID,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-}
 ROUTING_LINES = 5
 """So many last lines of ``routing.jsonl`` are summed for the heatmap; one step alone is noisy."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot with its caption."""
-
-    title: str
-    note: str
-    svg: str
 
 
 @dataclass(frozen=True)
@@ -84,7 +54,7 @@ def training_plots(run: RunFolder) -> list[Plot]:
 
 def accuracy_plot(run: RunFolder) -> Plot:
     """Bars of the share solved before and after training, for each subtask."""
-    figure, axes = _figure(width=9.4, height=0.6 + 0.72 * len(run.subtasks))
+    drawn, axes = figure(width=9.4, height=0.6 + 0.72 * len(run.subtasks))
     for row, subtask in enumerate(run.subtasks):
         _bar(axes, row - 0.19, run.before.get(subtask), BEFORE)
         _bar(axes, row + 0.19, run.after.get(subtask), ACCENT)
@@ -96,7 +66,7 @@ def accuracy_plot(run: RunFolder) -> Plot:
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
     axes.spines["bottom"].set_visible(False)
-    return Plot("Puzzles solved", "On held-out puzzles, asked of the served model.", _svg(figure))
+    return Plot("Puzzles solved", "On held-out puzzles, asked of the served model.", svg(drawn))
 
 
 def routing_plots(run: RunFolder) -> list[Plot]:
@@ -113,7 +83,7 @@ def routing_plots(run: RunFolder) -> list[Plot]:
 
 
 def _plot_curve(curve: _Curve, steps: np.ndarray, values: np.ndarray) -> Plot:
-    figure, axes = _figure(curve.width)
+    drawn, axes = figure(curve.width)
     if curve.is_smoothed and len(steps) >= 20:
         axes.plot(steps, values, color=ACCENT, alpha=0.25, linewidth=0.8)
         axes.plot(steps, _smooth(values), color=ACCENT, linewidth=1.8)
@@ -125,12 +95,12 @@ def _plot_curve(curve: _Curve, steps: np.ndarray, values: np.ndarray) -> Plot:
     axes.margins(x=0.01)
     if values[np.isfinite(values)].min(initial=0) >= 0 and curve.key != "load_balancing_loss":
         axes.set_ylim(bottom=0)
-    return Plot(curve.title, curve.note, _svg(figure))
+    return Plot(curve.title, curve.note, svg(drawn))
 
 
 def _plot_max_vio(steps: np.ndarray, layers: np.ndarray) -> Plot:
     """``layers``: MaxVio, [steps, layers]."""
-    figure, axes = _figure()
+    drawn, axes = figure()
     num_layers = layers.shape[1]
     for layer in range(num_layers):
         colour = LAYERS(layer / max(1, num_layers - 1))
@@ -142,19 +112,19 @@ def _plot_max_vio(steps: np.ndarray, layers: np.ndarray) -> Plot:
     axes.set_ylim(bottom=0)
     axes.legend(ncols=2, frameon=False)
     note = "load of the fullest expert over the mean load, less 1 (Eq. 17); 0 is balanced"
-    return Plot("MaxVio by layer", note, _svg(figure))
+    return Plot("MaxVio by layer", note, svg(drawn))
 
 
 def _plot_selection(title: str, domains: Sequence[str], shares: np.ndarray) -> Plot:
     """``shares``: [domains, experts], each row adding up to 1."""
     num_domains, num_experts = shares.shape
-    figure, axes = _figure(height=1.0 + 0.42 * num_domains)
+    drawn, axes = figure(height=1.0 + 0.42 * num_domains)
     top = max(2 / num_experts, float(shares.max()))
     borders = np.arange(num_experts + 1) - 0.5, np.arange(num_domains + 1) - 0.5
-    axes.pcolormesh(*borders, shares, cmap=SELECTION, vmin=0, vmax=top, edgecolors="white", linewidth=1.5)
+    axes.pcolormesh(*borders, shares, cmap=SELECTION, vmin=0, vmax=top, edgecolors=CARD, linewidth=1.5)
     axes.invert_yaxis()
     for (row, expert), share in np.ndenumerate(shares if num_experts <= 16 else np.empty((0, 0))):
-        colour = "white" if share > 0.55 * top else INK
+        colour = "white" if share > 0.55 * top else "#173042"
         axes.text(expert, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_yticks(range(num_domains), [domain.rsplit("/", 1)[-1] for domain in domains])
     axes.tick_params(length=0)
@@ -162,7 +132,7 @@ def _plot_selection(title: str, domains: Sequence[str], shares: np.ndarray) -> P
     axes.set_xlabel("expert")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    return Plot(title, f"% of each domain's choices; even would be {100 / num_experts:.3g}", _svg(figure))
+    return Plot(title, f"% of each domain's choices; even would be {100 / num_experts:.3g}", svg(drawn))
 
 
 def _bar(axes: Axes, place: float, evaluation: Evaluation | None, colour: str) -> None:
@@ -183,18 +153,3 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     starts, ends = np.maximum(places - half, 0), np.minimum(places + half + 1, len(values))
     smoothed: np.ndarray = (sums[ends] - sums[starts]) / (ends - starts)
     return smoothed
-
-
-def _figure(width: float = 4.9, height: float = 2.7) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        return figure, figure.add_subplot()
-
-
-def _svg(figure: Figure) -> str:
-    target = io.StringIO()
-    metadata: Mapping[str, Any] = {"Date": None, "Creator": None}
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(target, format="svg", metadata=metadata, transparent=True)
-    drawing = target.getvalue()
-    return re.sub(r' (width|height)="[^"]*pt"', "", drawing[drawing.index("<svg") :], count=2)
