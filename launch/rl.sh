@@ -7,6 +7,7 @@
 # With RAY_ADDRESS set nothing is started: the run joins the cluster there.
 # Settings, from the environment:
 #   NUM_GPUS       of this node (default: its GPUs; 1, a logical one, where it has none)
+#   NUM_CPUS       of this node for Ray, where it has several nodes (default: Ray's count; each of verl's actors takes one)
 #   NUM_NODES      (default: 1)
 #   NODE_RANK      of this node, from 0 up (default: 0)
 #   MASTER_ADDR    host name or address of node 0; needed for several nodes
@@ -16,7 +17,7 @@
 #   LOG_DIR        gets node_<NODE_RANK>.log and the cluster's token (default: logs in output_dir)
 #   MAGIC_VENV     environment to use (default: the repository's .venv, else the one that is active)
 set -euo pipefail
-case "${1:-}" in -h|--help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h|--help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 program=rl
@@ -31,6 +32,7 @@ JOIN_TIMEOUT=${JOIN_TIMEOUT:-600}
 check_number NUM_GPUS 1
 check_node
 check_number JOIN_TIMEOUT 1
+[[ -z ${NUM_CPUS:-} ]] || check_number NUM_CPUS 1
 activate_environment ray
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} RAY_USAGE_STATS_ENABLED=0
 size=("nodes=$NUM_NODES" "gpus_per_node=$NUM_GPUS")
@@ -58,6 +60,7 @@ log=$log_dir/node_$NODE_RANK.log
 ended=$log_dir/ended
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$log_dir/ray_token
 host=(--num-gpus "$NUM_GPUS" --disable-usage-stats --block)
+[[ -z ${NUM_CPUS:-} ]] || host+=(--num-cpus "$NUM_CPUS")
 [[ -z ${NODE_ADDR:-} ]] || host+=(--node-ip-address "$NODE_ADDR")
 
 # Ends with this script in whatever way it ends, and all of Ray on this node that it started with it.

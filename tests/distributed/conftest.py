@@ -1,11 +1,14 @@
-"""Held-out rows for validation."""
+"""Held-out rows for validation; a Slurm."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import must_run
 from sft_runs import NUM_HELD_OUT
 from shared_folders import made_once
+from slurm_cluster import SlurmCluster, slurm_cluster
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,13 @@ def held_out(export_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
                 f"output_dir={folder / 'export'}",
             )
     return folder / "export/train"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SlurmCluster]:
+    """Two idle nodes of a real Slurm."""
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with slurm_cluster(folder) as running:
+            yield running

@@ -73,7 +73,7 @@ class SlurmCluster:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=60, cwd=cwd, env=self.environment | environment
         )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert done.returncode == 0, f"{command}: status {done.returncode}, {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
     def job(self, job: str) -> dict[str, str]:

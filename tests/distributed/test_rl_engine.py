@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from e2e.tiny_model import save_tiny_model
 from safetensors.torch import load_file
+from tiny_model import save_tiny_model
 from transformers import AutoModelForCausalLM
 
 WORKER = Path(__file__).with_name("rl_engine_worker.py")

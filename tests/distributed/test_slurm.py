@@ -3,13 +3,12 @@
 Nothing in the file is replaced: options of sbatch and overrides of the recipe turn the cluster's job into a rehearsal.
 """
 
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from sft_runs import metrics, run_sft
-from slurm_cluster import missing_requirement, slurm_cluster
+from slurm_cluster import missing_requirement
 from test_sft_resume import losses, shards
 
 ROOT = Path(__file__).parents[2]
@@ -29,15 +28,6 @@ ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 reason = missing_requirement()
 pytestmark = pytest.mark.skipif(reason is not None, reason=f"no Slurm here: {reason}")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with slurm_cluster(folder) as running:
-            yield running
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +53,11 @@ def wait_for(cluster, folder, job, condition, timeout=400):
         time.sleep(0.2)
 
 
-def wait_until_ended(cluster, job, timeout=120):
+def wait_until_ended(cluster, job, timeout=120, interval=0.2):
     deadline = time.monotonic() + timeout
     while (state := cluster.job(job)["JobState"]) not in ENDED:
         assert time.monotonic() < deadline, f"job is {state}\n{cluster.logs()}"
-        time.sleep(0.2)
+        time.sleep(interval)
 
 
 def num_steps_done(run):

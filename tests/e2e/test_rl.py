@@ -1,40 +1,14 @@
 """``python -m magic_megatron.rl``: the real verl, vLLM and Ray, killed and resumed."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
+from rl_runs import SAMPLES_PER_STEP, check, finish, metrics, processes_of, start, wait_until
 from tiny_model import save_tiny_model
 
 from magic_megatron.rl.rollouts import read
-
-NUM_STEPS = 2
-OVERRIDES = [
-    "platform=rehearsal",
-    "algorithm=xxpo",
-    "env=errand",
-    "env.max_steps=3",
-    "env.history_length=0",
-    "env.num_instances=8",
-    "env.num_validation_instances=2",
-    "data.max_prompt_length=440",
-    "data.max_response_length=24",
-    f"train.num_steps={NUM_STEPS}",
-    "train.batch_size=2",
-    "train.save_interval=1",
-    "rollout.n=2",
-    "rollout.top_p=1",
-    "rollout.top_k=-1",
-    "validation.num_samples=1",
-    "validation.interval=2",
-    "validation.before=false",
-    "optim.lr=1e-3",
-]
 
 
 @pytest.fixture(scope="module")
@@ -44,73 +18,19 @@ def model(tmp_path_factory):
     return folder
 
 
-def start(model, run, log, *overrides):
-    command = [sys.executable, "-m", "magic_megatron.rl", *OVERRIDES, f"model.path={model}"]
-    environment = os.environ | {"MAGIC_TEST_RUN": str(run)}
-    return subprocess.Popen(
-        [*command, f"output_dir={run}", *overrides],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
-
-
-def metrics(run):
-    path = run / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def processes_of(run):
-    """Everything that was started for the run, Ray's daemons and vLLM included."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("MAGIC_TEST_RUN") == str(run):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
-
-
-def wait_until(condition, timeout, log):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()[-4000:]
-        time.sleep(0.5)
-
-
-def finish(model, run, log_path, *overrides):
-    with log_path.open("a") as log:
-        driver = start(model, run, log, *overrides)
-        try:
-            assert driver.wait(timeout=800) == 0, log_path.read_text()[-4000:]
-        finally:
-            driver.kill()
-            driver.wait()
-    wait_until(lambda: not processes_of(run), 90, log_path)
-
-
-def check(run):
-    lines = metrics(run)
-    assert [line["step"] for line in lines] == list(range(1, NUM_STEPS + 1))
-    for line in lines:
-        # vLLM has the weights that the actor trains, and both compute in fp32.
-        assert line["log_prob_difference_max"] < 1e-3
-        assert line["num_samples"] == 2 * 2 * 3  # nobody wins with random weights
-        assert line["grad_norm"] > 0
-        assert line["entropy_term"] > 0
+def check_whole(run):
+    """Of a run that lost nothing."""
+    lines = check(run)
+    assert [line["num_samples"] for line in lines] == [SAMPLES_PER_STEP] * 2
+    assert [line["num_lost"] for line in lines] == [0, 0]
     assert "validation/errand/valid_seen/greedy" in lines[-1]
-    samples = list(read(run, {NUM_STEPS}))
-    assert len(samples) == lines[-1]["num_samples"]
-    assert all(len(sample.entropies) == len(sample.response_ids) for sample in samples)
     kept = sorted(path.name for path in (run / "checkpoints").glob("global_step_*"))
     assert kept == ["global_step_1", "global_step_2"]
 
 
 def test_a_run_in_an_environment(model, tmp_path):
     finish(model, tmp_path / "run", tmp_path / "log")
-    check(tmp_path / "run")
+    check_whole(tmp_path / "run")
 
 
 @pytest.mark.slow
@@ -127,7 +47,7 @@ def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path):
     wait_until(lambda: not processes_of(run), 90, log_path)
     assert [line["step"] for line in metrics(run)] == [1]
     finish(model, run, log_path)
-    check(run)
+    check_whole(run)
 
 
 @pytest.mark.slow
@@ -146,3 +66,46 @@ def test_a_dead_engine_ends_the_run_with_a_reason(model, tmp_path):
             driver.wait()
     assert "RolloutError" in log_path.read_text()
     wait_until(lambda: not processes_of(run), 90, log_path)
+
+
+@pytest.mark.slow
+def test_a_killed_environment_costs_its_episodes_and_no_step(model, tmp_path):
+    run, log_path = tmp_path / "run", tmp_path / "log"
+    num_steps, killed_at = 12, []
+    pool = ["env.pool.num_actors=2", "env.pool.games_per_actor=2"]  # two of a step's four episodes in each
+    overrides = [*pool, f"train.num_steps={num_steps}", "env.max_steps=24", "validation.interval=0"]
+
+    def some_are_lost():
+        """Kill an environment amid a rollout; once more where it had no game just then, as shows two steps later."""
+        lines = metrics(run)
+        if lines and (not killed_at or len(lines) > killed_at[-1] + 2):
+            time.sleep(1.5)  # the next step's rollout began with the line
+            hosts = [process for process in processes_of(run) if "GameHost" in title(process)]
+            if len(hosts) == 2:
+                hosts[0].kill()
+                killed_at.append(len(lines))
+        return any(line["num_lost"] for line in lines) or driver.poll() is not None
+
+    with log_path.open("w") as log:
+        driver = start(model, run, log, *overrides)
+        try:
+            wait_until(some_are_lost, 800, log_path)
+            assert driver.wait(timeout=800) == 0, log_path.read_text()[-4000:]
+        finally:
+            driver.kill()
+            driver.wait()
+    lines = check(run, num_steps)
+    (lost,) = [line for line in lines if line["num_lost"]]
+    assert lost["num_lost"] == 2
+    assert lost["step"] < num_steps  # another process plays on
+    marked = [sample for sample in read(run, {lost["step"]}) if sample.lost]
+    assert all("environment lost: its process crashed" in sample.reason for sample in marked)
+    assert len({(sample.group, sample.sample) for sample in marked}) + lost["num_episodes"] - 4 <= 2
+    wait_until(lambda: not processes_of(run), 90, log_path)
+
+
+def title(process):
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
