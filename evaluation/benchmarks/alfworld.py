@@ -160,10 +160,11 @@ class Alfworld:
         played = [each.verdict.details for each in kept if "num_steps" in each.verdict.details]
         if played:
             figures["mean_steps"] = _mean([details["num_steps"] for details in played])
-        for label in ("built", "lost"):
-            if share := _mean([bool(each.verdict.details.get(label)) for each in judged]):
-                figures[f"share_{label}"] = share
-        return figures
+        labels = {
+            "built": [bool(self._instances[each.id].get("built")) for each in judged],
+            "lost": ["lost" in each.verdict.details for each in judged],
+        }
+        return figures | {f"share_{label}": _mean(marks) for label, marks in labels.items() if any(marks)}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -145,12 +145,15 @@ def test_the_environments_own_prompt_wants_its_own_format(training):
 
 
 def test_metrics_over_trials(fragile):
+    a, b = fragile.ids[:2]
+
     def judged(sample_id, score, num_steps):
         return Judged(sample_id, Verdict(score, "", {"num_steps": num_steps, "built": False}))
 
-    trials = [judged("a", 1, 5), judged("a", 0, 50), judged("b", 1, 7), judged("b", 1, 6)]
+    trials = [judged(a, 1, 5), judged(a, 0, 50), judged(b, 1, 7), judged(b, 1, 6)]
     assert fragile.metrics(trials) == {"success": 0.75, "success_best": 1.0, "mean_steps": 17.0}
-    assert fragile.metrics(trials[:1] + trials[2:3]) == {"success": 1.0, "mean_steps": 6.0}
+    assert fragile.metrics([trials[0], trials[2]]) == {"success": 1.0, "mean_steps": 6.0}
+    assert fragile.metrics([Judged(a, Verdict(0.0, "no text"))]) == {"success": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -191,11 +194,10 @@ def test_bad_input_is_told_in_a_line(changes, message):
         load("alfworld", replace(Source("seen", str(GAMES), options=options()), **changes))
 
 
-@needs_games
-def test_a_folder_without_games_is_refused(tmp_path):
-    (tmp_path / "valid_seen").mkdir()
-    with pytest.raises(InputError, match=r"^data=.*no game of these task types in valid_seen"):
-        load("alfworld", Source("seen", str(tmp_path), options=options()))
+def test_a_folder_that_the_environment_refuses_is_told_by_its_key(fragile, tmp_path):
+    (tmp_path / "valid_unseen").mkdir()
+    with pytest.raises(InputError, match=rf"^data={tmp_path}: no game in valid_unseen"):
+        load("alfworld", Source(None, str(tmp_path), options=options(environment="fragile")))
 
 
 @needs_games
