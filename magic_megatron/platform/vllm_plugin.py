@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from magic_megatron.platform import vllm_server
 from magic_megatron.platform.redirection import install, redirection, replace
 from recipes.command import InputError
 
@@ -48,6 +49,6 @@ def register() -> None:
     if os.environ.get("VERL_PLATFORM", "").strip().lower() != "cpu":
         return
     try:
-        install(REDIRECTIONS)
+        install(REDIRECTIONS + vllm_server.REDIRECTIONS)
     except InputError as error:
         raise SystemExit(f"error: {error}") from None

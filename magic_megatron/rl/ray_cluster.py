@@ -18,6 +18,8 @@ from magic_megatron.config.rl import RayConfig
 from recipes.command import InputError
 
 START_ATTEMPTS = 4
+REGISTER_TIMEOUT_S = 600
+"""A worker that imports torch on a busy machine, or from a network's file system, takes longer than Ray's 60 s."""
 
 
 @contextmanager
@@ -53,10 +55,12 @@ def _start(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> N
     for attempt in range(START_ATTEMPTS):
         try:
             ray.init(
+                address="local",  # without it Ray joins whatever cluster was last started on this machine
                 num_cpus=settings.num_cpus,
                 num_gpus=num_gpus,
                 object_store_memory=settings.object_store_bytes,
                 include_dashboard=False,
+                _system_config={"worker_register_timeout_seconds": REGISTER_TIMEOUT_S},
                 log_to_driver=settings.log_to_driver,
                 runtime_env=runtime_env,
                 logging_level=logging.WARNING,

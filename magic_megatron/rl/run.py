@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from magic_megatron import platform
 from magic_megatron.config.rl import RlConfig
 from magic_megatron.config.rl_env import EnvConfig
-from magic_megatron.platform.verl_settings import verl_environment
+from magic_megatron.platform.verl_settings import verl_environment, worker_executable
 from magic_megatron.rl.envs.pool import EnvironmentPool
 from magic_megatron.rl.preflight import RunPlan, plan_run
 from recipes.command import typed
@@ -27,15 +28,23 @@ def run_rl(config: RlConfig) -> None:
     environment = verl_environment(config.platform.name)
     os.environ |= environment
     plan = plan_run(config)
+    if config.dry_run:
+        _write_verl_config(plan)
+        print(f"nothing is wrong; verl's config is in {Path(config.output_dir) / 'verl.yaml'}")
+        return
+    log = Path(config.output_dir) / "logs" / "fork_server.log"
+    log.parent.mkdir(exist_ok=True)
+    with worker_executable(config.platform.name, environment, log) as executable:
+        _train(plan, _write_verl_config(plan), {"env_vars": environment, **executable})
+
+
+def _write_verl_config(plan: RunPlan) -> DictConfig:
     # Imported late: verl takes its platform from the environment.
     from magic_megatron.rl.verl_config import verl_config
 
-    verl = verl_config(config, plan.orders, plan.resume_from)
-    OmegaConf.save(verl, Path(config.output_dir) / "verl.yaml")
-    if config.dry_run:
-        print(f"nothing is wrong; verl's config is in {Path(config.output_dir) / 'verl.yaml'}")
-        return
-    _train(plan, verl, environment)
+    verl = verl_config(plan.config, plan.orders, plan.resume_from)
+    OmegaConf.save(verl, Path(plan.config.output_dir) / "verl.yaml")
+    return verl
 
 
 def start_pool(config: RlConfig) -> EnvironmentPool | None:
@@ -45,7 +54,7 @@ def start_pool(config: RlConfig) -> EnvironmentPool | None:
     return EnvironmentPool.start(typed(EnvConfig, OmegaConf.create(config.env)))
 
 
-def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None:
+def _train(plan: RunPlan, verl: DictConfig, runtime_env: dict[str, Any]) -> None:
     import transfer_queue as tq
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.trainer.ppo.v1 import AgentLoopManagerTQ
@@ -56,7 +65,6 @@ def _train(plan: RunPlan, verl: DictConfig, environment: dict[str, str]) -> None
 
     config = plan.config
     validate_config(verl, use_reference_policy=need_reference_policy(verl), use_critic=need_critic(verl))
-    runtime_env = {"env_vars": environment}
     with ray_cluster(config.ray, config.nodes * config.gpus_per_node, runtime_env):
         print(f"Ray's workers log to {log_folder()}", file=sys.stderr)
         verl.transfer_queue.enable = True
