@@ -146,7 +146,7 @@ class Worker:
     def __init__(self, package: str, module: str, timeout_s: float) -> None:
         self._package = package
         self._module = module
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = tempfile.TemporaryFile("a+b")  # noqa: SIM115  (lives as long as the worker)
@@ -194,7 +194,7 @@ class Worker:
                 stderr=self._log,
                 pass_fds=(hangs_up,),
                 cwd=python.parents[1],
-                env={**environment, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
+                env={**environment, "PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "TZ": "UTC"},
             )
         finally:
             os.close(hangs_up)
@@ -209,7 +209,7 @@ class Worker:
             too_late.set()
             process.kill()
 
-        timer = threading.Timer(self._timeout_s, stop)
+        timer = threading.Timer(self.timeout_s, stop)
         timer.daemon = True
         timer.start()
         try:
@@ -226,7 +226,7 @@ class Worker:
         if too_late.is_set() or not reply.endswith(b"\n"):
             self._end(process)
             if too_late.is_set():
-                raise WorkerTimeoutError(f"{self._module}: no value within {self._timeout_s:g} s")
+                raise WorkerTimeoutError(f"{self._module}: no value within {self.timeout_s:g} s")
             raise WorkerCrashedError(
                 f"{self._module}: ended with status {process.returncode}{self._last_words()}"
             )

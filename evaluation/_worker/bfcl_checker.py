@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from bfcl.eval_checker.ast_eval.ast_checker import ast_checker
@@ -27,6 +31,8 @@ from evaluation._worker.bfcl_package import NATIVE, PROMPT, decoder, documents, 
 LANGUAGES = {"java": "Java", "javascript": "JavaScript"}
 MAX_SHOWN = 400
 """Characters of a checker's message that a verdict keeps."""
+MAX_CPU_S = 10.0
+"""For one verdict. The converters of Java's and JavaScript's values backtrack for hours on a few hundred spaces."""
 
 
 def catalogue() -> list[list[str]]:
@@ -123,10 +129,11 @@ def judge(sample_id: str, mode: str | None, prediction: Any) -> dict[str, Any]:
     row = rows()[sample_id]
     category = extract_test_category_from_id(sample_id)
     try:
-        if is_multi_turn(category):
-            found = _judge_turns(row, category, mode, prediction)
-        else:
-            found = _judge_calls(row, category, mode, prediction)
+        with _limited(MAX_CPU_S):
+            if is_multi_turn(category):
+                found = _judge_turns(row, category, mode, prediction)
+            else:
+                found = _judge_calls(row, category, mode, prediction)
     except Exception as error:  # the official run would end here
         found = _invalid("checker:raised", f"{type(error).__name__}: {error}")
     message = found.get("error_message") or found.get("error") or ""
@@ -136,6 +143,21 @@ def judge(sample_id: str, mode: str | None, prediction: Any) -> dict[str, Any]:
         "error_type": None if found["valid"] else found["error_type"],
         "message": ("" if found["valid"] else str(told))[:MAX_SHOWN],
     }
+
+
+@contextmanager
+def _limited(cpu_s: float) -> Iterator[None]:
+    """Raise TimeoutError in the block after so much processor time, whatever else the machine does."""
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no verdict within {cpu_s:g} s of computing")
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _judge_calls(row: dict[str, Any], category: str, mode: str | None, answer: Any) -> dict[str, Any]:

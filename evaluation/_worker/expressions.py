@@ -15,7 +15,7 @@ from typing import Any
 
 MAX_BITS = 1 << 14
 """Of an integer; Python prints none of more than 4,300 digits."""
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 100_000
 """Characters and elements of a repeated text or list."""
 
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
