@@ -155,14 +155,15 @@ def _has_type(value: Any, gold: Any, kind: type, item_kind: type | None) -> bool
     """Whether the value has the schema's type or the gold's. The texts "true" and "false" are booleans here."""
     if value == "true" or value == "false":
         value = value == "true"
-    if type(value) is kind:
+    told = type(value)
+    if told is kind:
         if item_kind is None:
             return True
         return any(
             not isinstance(items, list) or all(_has_type(item, items, item_kind, None) for item in value)
             for items in gold
         )
-    return gold != "" and (type(value) is type(gold) or gold == value)
+    return gold != "" and (told is type(gold) or gold == value)
 
 
 def _check_object(parameter: str, value: Any, gold: Any) -> None:

@@ -216,7 +216,7 @@ class FoodPlatform(BaseApi):
         }
         self.logged_in_users: list[Any] = copy.deepcopy(config.get("logged_in_users", []))
         self.orders: list[dict[str, Any]] = []
-        self._menus = {
+        self._menus: dict[Any, list[dict[str, Any]]] = {
             merchant: [{"product": product, "price": price} for product, price in menu.items()]
             for merchant, menu in MENUS[language].items()
         }

@@ -5,9 +5,9 @@ Answers are judged as by chenchen0103/ACEBench 56dd66c (MIT), sample by sample, 
 count; of a turn of a dialogue everything, after all whitespace is taken out of it, also that within values. Special
 samples want certain words in the answer. Where the official evaluator would raise, the score is 0.
 
-A prediction is the model's text, or for agents the scene's ``{"result", "process"}``: the states of the classes and
-the commands given. Calls that are parsed already, a list of ``{name: {argument: value}}``, are judged by the checker
-alone.
+A prediction is the model's text, or for agents the scene's ``{"result", "process"}``, the states of the classes and
+the commands given, or the states alone. Calls that are parsed already, a list of ``{name: {argument: value}}``, are
+judged by the checker alone.
 """
 
 from __future__ import annotations
@@ -85,13 +85,19 @@ class _Sample:
 
 
 class AceBench:
-    """Some categories in one language."""
+    """Some categories in one language.
+
+    Attributes:
+        roles: what has to be served beside the agent.
+    """
 
     def __init__(self, language: str, samples: Mapping[str, _Sample], options: Options | None) -> None:
         self._language = language
         self._samples = samples
         self._options = options
         self.ids = tuple(samples)
+        with_user = any(sample.category == WITH_USER for sample in samples.values())
+        self.roles = frozenset({"user"} if with_user else ())
 
     async def play(self, sample_id: str, chat: Chat) -> Any:
         """The model's answer, or what a scene came to: ``result``, ``process`` and the ``dialogue``."""
@@ -224,6 +230,8 @@ def _score_special(sample: _Sample, answer: str) -> Verdict:
 
 
 def _score_scene(gold: Answer, prediction: Any) -> Verdict:
+    if isinstance(prediction, list):
+        prediction = {"result": prediction}
     if not isinstance(prediction, dict):
         return Verdict(0, "no result of a scene", {"process": 0.0})
     commands = prediction.get("process", [])
