@@ -63,7 +63,11 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
 
     ``groups`` breaks the metrics down as the benchmark does, ``per_sample`` has a line per prediction.
     A prediction that is null scores 0. Without predictions the metrics are empty: nothing was measured.
+    A benchmark that has ``prepare`` gets all (id, prediction) before it scores them one by one.
     """
+    prepare = getattr(benchmark, "prepare", None)
+    if prepare:
+        prepare([(one.id, one.value) for one in predictions if one.value is not None])
     judged = [
         Judged(one.id, NO_TEXT if one.value is None else benchmark.score(one.id, one.value))
         for one in predictions

@@ -40,8 +40,12 @@ def all_topological_sorts(graph):
     return sorts[:20]
 
 
+def similarity(pred_nodes, gt_nodes, cosine):
+    return np.array([[max(cosine(a, b), 0) for b in gt_nodes] for a in pred_nodes])
+
+
 def match_node(pred_nodes, gt_nodes, cosine, match_threshold=0.6):
-    scores = np.array([[max(cosine(a, b), 0) for b in gt_nodes] for a in pred_nodes])
+    scores = similarity(pred_nodes, gt_nodes, cosine)
     graph = nx.Graph()
     for i in range(len(pred_nodes)):
         for j in range(len(gt_nodes)):
