@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 VARIABLE = "MAGIC_VENV_BENCH"
 STAMP = ".magic-stamp"
 MAKE_TIMEOUT_S = 1800
+START_TIMEOUT_S = 600
+"""For a worker's imports, which take seconds, on a busy machine minutes."""
 MEMORY_BYTES = 4 << 30
 """A worker's address space: a simulated calculator can be asked for 10**10**10."""
 KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SSL_CERT_FILE")
@@ -138,7 +140,7 @@ class Worker:
     Args:
         package: name of a lock in ``evaluation/locks/``.
         module: dotted name of a module in ``evaluation/_worker/``; its public functions can be called.
-        timeout_s: for one call; the first one also waits for the module's imports.
+        timeout_s: for one call, a start of the process before it not counted.
 
     The process ends with this one, however that ends, and with ``close``.
     """
@@ -171,7 +173,7 @@ class Worker:
         line = json.dumps({"function": function, "arguments": arguments}).encode() + b"\n"
         with self._turn:
             process = self._process or self._start()
-            reply = self._exchange(process, line)
+            reply = self._exchange(process, line, self.timeout_s)
         if "error" in reply:
             raise RemoteError(reply["error"])
         return reply["value"]
@@ -198,9 +200,10 @@ class Worker:
             )
         finally:
             os.close(hangs_up)
+        self._exchange(self._process, b"", START_TIMEOUT_S)
         return self._process
 
-    def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> dict[str, Any]:
+    def _exchange(self, process: subprocess.Popen[bytes], line: bytes, timeout_s: float) -> dict[str, Any]:
         """Send a line and read one; a timer kills a process that takes too long, which ends the reading."""
         assert process.stdin and process.stdout
         too_late = threading.Event()
@@ -209,7 +212,7 @@ class Worker:
             too_late.set()
             process.kill()
 
-        timer = threading.Timer(self.timeout_s, stop)
+        timer = threading.Timer(timeout_s, stop)
         timer.daemon = True
         timer.start()
         try:
@@ -226,7 +229,7 @@ class Worker:
         if too_late.is_set() or not reply.endswith(b"\n"):
             self._end(process)
             if too_late.is_set():
-                raise WorkerTimeoutError(f"{self._module}: no value within {self.timeout_s:g} s")
+                raise WorkerTimeoutError(f"{self._module}: no value within {timeout_s:g} s")
             raise WorkerCrashedError(
                 f"{self._module}: ended with status {process.returncode}{self._last_words()}"
             )

@@ -18,7 +18,7 @@ from typing import Any
 
 
 def serve(module: str, lifeline: str, memory_bytes: str) -> None:
-    """Answer calls on standard input, a JSON object a line, until it ends.
+    """Answer calls on standard input, a JSON object a line, until it ends; a first line tells that all is imported.
 
     ``{"function": name, "arguments": {…}}`` is answered with ``{"value": …}`` or ``{"error": "Type: text"}``.
     Only public functions that ``module`` itself defines can be called. What a package prints goes to the log.
@@ -35,9 +35,9 @@ def serve(module: str, lifeline: str, memory_bytes: str) -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
     loaded = importlib.import_module(module)
+    print(json.dumps({"value": module}), file=answers, flush=True)
     for line in sys.stdin.buffer:
-        answers.write(_answer(loaded, line) + "\n")
-        answers.flush()
+        print(_answer(loaded, line), file=answers, flush=True)
 
 
 def _die_with_parent(lifeline: int) -> None:
