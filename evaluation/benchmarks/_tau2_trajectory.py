@@ -169,13 +169,14 @@ def _number_calls(messages: Sequence[_Message]) -> Iterator[Message]:
         elif message.role in ("assistant", "user"):
             plain: Message = {"role": message.role, "content": message.content}
             calls = []
+            waiting = []
             for call in message.tool_calls or []:
                 num_calls += 1
                 call_id, side = call.id or f"call_{num_calls}", call.requestor or message.role
+                waiting.append((call_id, side))
                 calls.append(
                     {"id": call_id, "name": call.name, "arguments": call.arguments, "requestor": side}
                 )
-            waiting = [(call["id"], call["requestor"]) for call in calls]
             yield plain | {"tool_calls": calls} if calls else plain
 
 
