@@ -31,6 +31,7 @@ FINISHED = "finish conversation"
 _UNREADABLE = "Please do not ask me any questions, use the known conditions to solve the problem"
 _UNBOUND = "cannot access local variable 'func_call_result' where it is not associated with a value"
 _FAILED = "Error during execution: "
+_TOO_LONG = "a number of too many digits"  # where the official executor itself fails
 
 
 @dataclass(frozen=True)
@@ -160,15 +161,20 @@ def _evaluated(arguments: Call) -> dict[str, Any]:
 
 def _told(result: Any) -> Any:
     """A result as the agent reads it: JSON where its text is JSON, its text otherwise."""
-    if isinstance(result, dict):
-        try:
-            result = json.dumps(result)
-        except (TypeError, ValueError, RecursionError):
-            result = str(result)
+    text = _text(result)
     try:
-        return json.loads(str(result))
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return str(result)
+        return text
+
+
+def _text(result: Any) -> str:
+    for write in (json.dumps, str) if isinstance(result, dict) else (str,):
+        try:
+            return write(result)
+        except (TypeError, ValueError, RecursionError):
+            continue
+    return _TOO_LONG
 
 
 def _plain(value: Any) -> Any:
@@ -177,12 +183,9 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    known = (
-        value is None
-        or isinstance(value, bool | int | str)
-        or (isinstance(value, float) and math.isfinite(value))
-    )
-    return value if known else repr(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else repr(value)
 
 
 async def play_alone(scene: Scene, prompts: Prompts, most_messages: int, chat: Chat) -> dict[str, Any]:

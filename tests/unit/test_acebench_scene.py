@@ -176,6 +176,15 @@ def test_the_airline():
     )
 
 
+def test_a_result_may_outgrow_what_python_writes():
+    world = World(scene("Travel"))
+    fee = "calculate_baggage_fee(membership_level='gold', cabin_class='Business Class', baggage_count={})"
+    assert told(world, fee.format("10**4000 // 10**3999"), fee.format("9*10**4298")) == [
+        350,
+        "a number of too many digits",
+    ]
+
+
 VALUES = st.sampled_from(
     [
         *(
