@@ -27,6 +27,11 @@ def plain(message: dict[str, Any]) -> dict[str, str]:
     return {"role": message["role"], "content": "".join(parts)}
 
 
+def has_reasoning(message: dict[str, Any]) -> bool:
+    """Whether an assistant's answer begins with its thoughts."""
+    return plain(message)["content"].lstrip().startswith("<think>")
+
+
 def plain_all(messages: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
     """``plain`` of each."""
     return [plain(message) for message in messages]

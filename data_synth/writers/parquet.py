@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_synth.writers.chat import compact_json, plain_all
+from data_synth.writers.chat import compact_json, has_reasoning, plain_all
 from data_synth.writers.rows import Row, malformed
 
 Turns = Literal["all", "first", "last"]
@@ -21,7 +21,10 @@ SCHEMA = pa.schema(
         ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
         ("ability", pa.string()),
         ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
-        ("extra_info", pa.struct([("index", pa.int64()), *_TEXTS, ("turn", pa.int64())])),
+        (
+            "extra_info",
+            pa.struct([("index", pa.int64()), *_TEXTS, ("turn", pa.int64()), ("thinking", pa.bool_())]),
+        ),
     ]
 )
 
@@ -34,7 +37,7 @@ class RecordsPreparer:
     any other row gives one, for its first answer. ``prompt`` is what stands before the answer, reasoning of earlier
     ones in their content, where the chat template looks for it. ``ground_truth`` is ``gold`` as JSON text, its
     ``turns`` cut down to the one, so that a verifier finds it as turn 0. ``extra_info.turn`` counts the row's answers
-    from 0. ``tools`` and ``meta`` are JSON text too: their fields differ between tasks, columns may not.
+    from 0, ``extra_info.thinking`` says whether that answer has reasoning. ``tools`` and ``meta`` are JSON text too: their fields differ between tasks, columns may not.
     """
 
     turns: Turns
@@ -91,5 +94,6 @@ def _record(row: Row, turn: int, answer: int, gold: dict[str, Any]) -> dict[str,
             "tools": compact_json(row.tools),
             "meta": compact_json(row.meta),
             "turn": turn,
+            "thinking": has_reasoning(row.messages[answer]),
         },
     }

@@ -26,6 +26,8 @@ class RlDataConfig:
 
     ``tasks=None`` takes all tasks of the files. Lengths count tokens. ``overlong`` says what becomes of a prompt that
     is longer than ``max_prompt_length``: ``error`` refuses the run, ``drop`` leaves the row out and counts it.
+    ``chat_template_kwargs`` hold for every row; without ``enable_thinking`` a row is asked to think iff its own answer
+    in the training data does.
     """
 
     train: list[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
+from magic_megatron.config.layout import model_misfits
 from magic_megatron.config.record import write_recipe
 from magic_megatron.config.rl import RlConfig, check_values
 from magic_megatron.config.rl_env import EnvConfig
+from magic_megatron.models.huggingface_config import model_config
 from magic_megatron.rl.dataset import ParquetRows, PromptOrder, Sampling
 from magic_megatron.rl.env_rows import write_env_rows
-from magic_megatron.rl.prompts import encode_prompt
+from magic_megatron.rl.prompts import encode_prompt, template_kwargs
 from magic_megatron.rl.replay_rows import write_replay_rows
 from magic_megatron.rl.rewards import check_ground_truth
 from magic_megatron.rl.run_folder import newest_checkpoint
@@ -41,7 +44,7 @@ class RunPlan:
 
 
 def plan_run(config: RlConfig) -> RunPlan:
-    """Check values, policy, tokenizer, prompts and ground truths, and write which prompts are asked when.
+    """Check values, policy, layout, prompts and ground truths, and write which prompts are asked when.
 
     Raises:
         InputError: naming key, value and fix.
@@ -50,6 +53,7 @@ def plan_run(config: RlConfig) -> RunPlan:
     folder = Path(config.output_dir)
     make_folder("output_dir", folder)
     tokenizer = check_policy(config)
+    check_layout(config)
     resume_from = newest_checkpoint(folder / "checkpoints")
     if resume_from is not None and config.resume == "never":
         raise InputError(
@@ -95,6 +99,30 @@ def check_policy(config: RlConfig) -> Any:
             f" {model['max_position_embeddings']} positions; lower one"
         )
     return tokenizer
+
+
+def check_layout(config: RlConfig) -> None:
+    """Whether the engine's layout divides the run's GPUs, and Megatron's the policy.
+
+    Raises:
+        InputError: it doesn't.
+    """
+    parallel, world = config.engine.parallel, config.nodes * config.gpus_per_node
+    sides = {("tp", "pp", "cp"): "model", ("etp", "ep", "pp"): "experts"}
+    for keys, part in sides.items():
+        sizes = [getattr(parallel, key) for key in keys]
+        if min(sizes) < 1 or world % math.prod(sizes):
+            given = " ".join(f"engine.parallel.{key}={size}" for key, size in zip(keys, sizes, strict=True))
+            raise InputError(
+                f"{given}: a replica of the {part} takes their product, which must divide the run's {world} GPUs"
+                " (nodes · gpus_per_node); lower one of them, or raise gpus_per_node"
+            )
+    if config.engine.name == "megatron":
+        folder = Path(config.model.path)
+        model = model_config(json.loads((folder / "config.json").read_text()), folder.name)
+        packs = 2 * parallel.cp * parallel.tp  # of whatever length: the engine pads them
+        for misfit in model_misfits(parallel, model, sequence_length=packs):
+            raise InputError(str(misfit).replace("parallel.", "engine.parallel."))
 
 
 def _plan_rows(config: RlConfig, tokenizer: Any, folder: Path) -> dict[str, Path]:
@@ -192,7 +220,8 @@ class Prompts:
         truth = (row["reward_model"] or {}).get("ground_truth")
         check_ground_truth(self.tasks[place], truth, self._name(place))
         tools = json.loads(row["extra_info"].get("tools") or "[]")
-        return len(encode_prompt(self.tokenizer, row["prompt"], tools, self.config.data.chat_template_kwargs))
+        arguments = template_kwargs(self.config.data.chat_template_kwargs, row["extra_info"])
+        return len(encode_prompt(self.tokenizer, row["prompt"], tools, arguments))
 
     def _name(self, place: int) -> str:
         return f"{self.key}: row {self.rows[place]['extra_info'].get('id') or place}"

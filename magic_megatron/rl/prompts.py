@@ -24,6 +24,15 @@ def encode_prompt(
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
+def template_kwargs(configured: Mapping[str, Any], extra_info: Mapping[str, Any]) -> dict[str, Any]:
+    """The chat template's arguments for a row of a verl parquet file; ``configured`` ones win.
+
+    Where the row's own answer has no reasoning, SFT taught it behind the empty think block that
+    ``enable_thinking=false`` puts at the prompt's end, and never taught to write that block.
+    """
+    return {**({"enable_thinking": False} if extra_info.get("thinking") is False else {}), **configured}
+
+
 def request_seed(*parts: Any) -> int:
     """63 bits from ``parts``, equal in every process."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()

@@ -13,7 +13,7 @@ from uuid import uuid4
 import torch
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopMetrics, AgentLoopOutput
 
-from magic_megatron.rl.prompts import encode_prompt, request_seed
+from magic_megatron.rl.prompts import encode_prompt, request_seed, template_kwargs
 from magic_megatron.rl.segments import mark
 
 ERRORS_FILE = "rollout_errors.jsonl"
@@ -75,7 +75,7 @@ class Agent(AgentLoopBase):
         Raises:
             ValueError: the prompt is longer than ``data.max_prompt_length``.
         """
-        prompt_ids = await self.loop.run_in_executor(None, self._encode, messages, tools)
+        prompt_ids = await self.loop.run_in_executor(None, self._encode, messages, tools, row)
         limit = self.rollout_config.prompt_length
         if len(prompt_ids) > limit:
             raise ValueError(
@@ -113,8 +113,11 @@ class Agent(AgentLoopBase):
         tokenizer: Any = self.tokenizer
         return str(tokenizer.decode(output.response_ids, skip_special_tokens=True))
 
-    def _encode(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> list[int]:
-        return encode_prompt(self.tokenizer, messages, tools, dict(self.apply_chat_template_kwargs))
+    def _encode(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, row: dict[str, Any]
+    ) -> list[int]:
+        arguments = template_kwargs(self.apply_chat_template_kwargs, row["extra_info"])
+        return encode_prompt(self.tokenizer, messages, tools, arguments)
 
     def _sampling(self, sampling_params: dict[str, Any], sampling: str) -> dict[str, Any]:
         if sampling == "greedy":
