@@ -89,10 +89,10 @@ def _is_english(row: dict[str, Any]) -> bool:
 
 def _read_trip(path: str, row: dict[str, Any]) -> Trip:
     try:
-        question = next(m["content"] for m in row["messages"] if m["role"] == "user")
-        return Trip(row["id"], question, TripConstraints.model_validate(row["gold"]["instance"]))
-    except (LookupError, TypeError, StopIteration, ValidationError) as error:
-        reason = f"no {error}" if isinstance(error, LookupError) else str(error).splitlines()[0]
+        questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
+        return Trip(row["id"], questions[0], TripConstraints.model_validate(row["gold"]["instance"]))
+    except (LookupError, TypeError, ValidationError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise InputError(f"data={path}: {row.get('id')}: {reason}; give rows of data_synth") from None
 
 
