@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from evaluation.report.drawing import MUTED, SERIES, figures, svg
+from evaluation.report.drawing import INK, MUTED, SERIES, figures, svg
 
 PANELS = (
     ("ttft_s", "TTFT, s"),
@@ -40,7 +40,7 @@ def draw(runs: Mapping[str, Levels], paper: Mapping[str, Levels] | None = None) 
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_ylim(bottom=0)
     lines, names = panels[0].get_legend_handles_labels()
-    drawn.legend(lines, names, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    drawn.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=9, labelcolor=INK)
     return svg(drawn)
 
 

@@ -109,7 +109,7 @@ async def make_prompts(count: CountTokens, num_tokens: int, num_prompts: int, se
 async def _fit(count: CountTokens, num_tokens: int, chance: random.Random) -> tuple[list[str], str]:
     """Words, and what is to follow them, that make ``num_tokens`` tokens together."""
     least = await count(WORDS[0])
-    for _ in range(MOST_DRAWS):
+    for _ in range(MOST_DRAWS if least <= num_tokens else 0):
         pool = chance.choices(WORDS, k=num_tokens)
         num_words, found = await _most_words(count, num_tokens, pool)
         words, filler = pool[:num_words], ""

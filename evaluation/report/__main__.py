@@ -10,8 +10,11 @@ from omegaconf import DictConfig
 
 from evaluation.command import start
 from evaluation.jsonl import encode, replace
-from evaluation.report.page import make_section, render
+from evaluation.report.browser import BrowserLimits
+from evaluation.report.page import compare_entrants, make_section, render
 from evaluation.report.run_folder import read_run
+from evaluation.report.sources import GoldFiles
+from evaluation.report.statistics import Resampling
 from recipes.command import InputError, make_folder, typed
 
 
@@ -23,12 +26,22 @@ class ReportSettings:
     output: str
     summary: str | None
     num_examples: int
+    bootstrap: Resampling
+    browser: BrowserLimits
+    gold: GoldFiles
 
     def __post_init__(self) -> None:
         if self.num_examples < 0:
             raise InputError(f"num_examples={self.num_examples}: negative; give 0 or more")
         if not self.runs:
             raise InputError(f"runs={self.runs}: no run; give a folder or a list of folders")
+        for key, value in (
+            ("bootstrap.num_resamples", self.bootstrap.num_resamples),
+            ("browser.max_samples", self.browser.max_samples),
+            ("browser.max_characters", self.browser.max_characters),
+        ):
+            if value < 1:
+                raise InputError(f"{key}={value}: too small; give 1 or more")
 
 
 def main(config: DictConfig) -> None:
@@ -46,7 +59,8 @@ def main(config: DictConfig) -> None:
             raise InputError(f"{key}={path}: is a folder; give the name of a file")
         make_folder(key, path.parent)
     sections = [make_section(run, settings.num_examples) for run in runs]
-    replace(output, render(sections).encode("utf-8", "replace"))
+    compared = compare_entrants(runs, settings.gold, settings.bootstrap, settings.browser)
+    replace(output, render(sections, compared).encode("utf-8", "replace"))
     summaries = {str(section.run.path): section.summary for section in sections}
     alone = sections[0].summary if len(sections) == 1 else summaries
     replace(summary, encode(alone, indent=1) + b"\n")

@@ -31,7 +31,6 @@ STYLE: dict[Any, Any] = {
     "grid.color": GRID,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "legend.labelcolor": INK,
 }
 
 

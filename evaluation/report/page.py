@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -10,9 +11,17 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from evaluation.report.plots import Plot, accuracy_plot, routing_plots, training_plots
+from evaluation.efficiency.plot import draw
+from evaluation.report.browser import BrowserLimits, browsed, embedded
+from evaluation.report.drawing import Plot
+from evaluation.report.figures import Difference, Figure, Row, all_figures, breakdown, differences
+from evaluation.report.plots import accuracy_plot, reward_plot, routing_plots, training_plots
+from evaluation.report.results_folder import EFFICIENCY, Entrant, Result
 from evaluation.report.run_folder import Evaluation, RunFolder
+from evaluation.report.sources import GoldFiles, heldout_sources, read_sources, row_source
+from evaluation.report.statistics import Resampling
 from evaluation.report.summary import HEADLINE, summarise
+from evaluation.report.tables import PaperTable, TimeTable, paper_tables, read_paper, time_table
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,19 @@ class Section:
     headline: dict[str, Evaluation]
     rejected: Counter[str]
     accuracy: Plot | None
+    reward: Plot | None
     training: list[Plot]
     routing: list[Plot]
     examples: dict[str, list[Example]]
     errors: list[str]
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether the run did anything but evaluate."""
+        run = self.run
+        return bool(
+            self.summary or run.stages or run.manifests or run.training or self.examples or self.errors
+        )
 
 
 def make_section(run: RunFolder, num_examples: int) -> Section:
@@ -59,6 +77,7 @@ def make_section(run: RunFolder, num_examples: int) -> Section:
         headline={name: found[HEADLINE] for name, found in when.items() if HEADLINE in found},
         rejected=_count_rejected(run),
         accuracy=accuracy_plot(run) if run.subtasks else None,
+        reward=reward_plot(run) if run.rl else None,
         training=training_plots(run),
         routing=routing_plots(run),
         examples={subtask: _pick_examples(run, subtask, num_examples) for subtask in run.subtasks},
@@ -72,14 +91,85 @@ def make_section(run: RunFolder, num_examples: int) -> Section:
     )
 
 
-def render(sections: list[Section]) -> str:
+@dataclass(frozen=True)
+class Part:
+    """One benchmark's part on the page: each entrant's result, and its figures and breakdown."""
+
+    title: str
+    results: list[tuple[str, Result, list[Figure], list[Row]]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All evaluations on the page, beside the paper's and each other."""
+
+    tables: list[PaperTable]
+    times: TimeTable | None
+    time_plot: str | None
+    parts: list[Part]
+    differences: list[Difference]
+    browser: dict[str, Any]
+
+
+def compare_entrants(
+    runs: Sequence[RunFolder], files: GoldFiles, resampling: Resampling, limits: BrowserLimits
+) -> Compared:
+    """What the page shows of all entrants of the runs."""
+    entrants = _named_apart([entrant for run in runs for entrant in run.entrants], runs)
+    given = read_sources(files)
+    sources = [{**given, **heldout_sources(run.solutions)} for run in runs for _ in run.entrants]
+    levels = {entrant.name: entrant.levels for entrant in entrants if entrant.levels}
+    return Compared(
+        tables=paper_tables(entrants, resampling),
+        times=time_table(entrants),
+        time_plot=draw(levels, _paper_levels()) if levels else None,
+        parts=_parts(entrants, resampling),
+        differences=differences(entrants, resampling),
+        browser=browsed(entrants, sources, limits),
+    )
+
+
+def render(sections: list[Section], compared: Compared) -> str:
     """The page: one HTML text without outside assets."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(
+            lambda name: resources.files(__package__).joinpath(name).read_text("utf-8")
+        ),
     )
-    environment.filters |= {"percent": _percent, "duration": _duration, "svg": Markup}
-    template = resources.files(__package__).joinpath("report.html.j2").read_text("utf-8")
-    return environment.from_string(template).render(sections=sections)
+    environment.filters |= {"percent": _percent, "duration": _duration, "svg": Markup, "figure": _figure}
+    environment.filters |= {"embedded": lambda value: Markup(embedded(value))}
+    return environment.get_template("report.html.j2").render(sections=sections, compared=compared)
+
+
+def _named_apart(entrants: list[Entrant], runs: Sequence[RunFolder]) -> list[Entrant]:
+    """Entrants of folders with the same name get their paths for names."""
+    paths = [run.path for run in runs for _ in run.entrants]
+    names = Counter(entrant.name for entrant in entrants)
+    return [
+        entrant if names[entrant.name] == 1 else Entrant(f"{path.parent}/{entrant.name}", entrant.results)
+        for entrant, path in zip(entrants, paths, strict=True)
+    ]
+
+
+def _paper_levels() -> dict[str, list[dict[str, Any]]]:
+    levels: dict[str, list[dict[str, Any]]] = {}
+    for line in read_paper()[7]["levels"]:
+        levels.setdefault(line["model"], []).append(line)
+    return levels
+
+
+def _parts(entrants: Sequence[Entrant], resampling: Resampling) -> list[Part]:
+    found: dict[str, list[tuple[str, Result, list[Figure], list[Row]]]] = {}
+    for entrant in entrants:
+        for result in entrant.results:
+            if result.benchmark != EFFICIENCY:
+                figures, rows = all_figures(result, resampling), breakdown(result, resampling)
+                found.setdefault(result.title, []).append((entrant.name, result, figures, rows))
+    return [Part(title, results) for title, results in sorted(found.items())]
 
 
 def _count_rejected(run: RunFolder) -> Counter[str]:
@@ -101,8 +191,8 @@ def _pick_examples(run: RunFolder, subtask: str, num_examples: int) -> list[Exam
     return [
         Example(
             sample_id=name,
-            prompt=_prompt(run.solutions[name]),
-            solution=_solution(run.solutions[name]),
+            prompt=row_source(run.solutions[name]).prompt,
+            solution=row_source(run.solutions[name]).gold,
             before=_tried(before, name),
             after=_tried(after, name),
         )
@@ -117,13 +207,11 @@ def _tried(evaluation: Evaluation | None, name: str) -> Tried | None:
     return Tried(evaluation.predictions[name], verdict["score"] == 1, verdict["reason"])
 
 
-def _prompt(row: dict[str, Any]) -> str:
-    return "\n\n".join(str(m["content"]) for m in row["messages"] if m["role"] != "assistant")
-
-
-def _solution(row: dict[str, Any]) -> str:
-    plan = row["gold"]["natural_plan"]["golden_plan"]
-    return "\n".join(plan) if isinstance(plan, list) else str(plan)
+def _figure(value: float, name: str) -> str:
+    """A share in percent; counts and means of counts as they are."""
+    if name.startswith(("num_", "mean_")):
+        return f"{value:.4g}"
+    return f"{100 * value:.1f}"
 
 
 def _percent(share: float | None) -> str:

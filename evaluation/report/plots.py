@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
-from evaluation.report.drawing import ACCENT, BEFORE, CARD, INK, MUTED, Plot, figure, svg
+from evaluation.report.drawing import ACCENT, BEFORE, CARD, INK, MUTED, SERIES, Plot, figure, svg
 from evaluation.report.run_folder import Evaluation, RunFolder
 
 LAYERS = LinearSegmentedColormap.from_list("layers", ["#7cc4b8", "#2f6fde", "#5b2a86"])
@@ -50,6 +50,22 @@ def training_plots(run: RunFolder) -> list[Plot]:
         steps, layers = zip(*per_layer, strict=True)
         plots.insert(2, _plot_max_vio(np.array(steps), np.array(layers, dtype=float)))
     return plots
+
+
+def reward_plot(run: RunFolder) -> Plot:
+    """The mean reward of each task over the steps of RL, and over all of them."""
+    tasks = sorted({key for line in run.rl for key in line if key.startswith("reward/")})
+    drawn, axes = figure(width=10.2)
+    for number, key in enumerate(tasks if len(tasks) > 1 else []):
+        points = [(line["step"], line[key]) for line in run.rl if line.get(key) is not None]
+        _line(axes, np.array(points, dtype=float), SERIES[(number + 1) % len(SERIES)], key.partition("/")[2])
+    label = "all tasks" if len(tasks) > 1 else next(iter(tasks), "reward").rpartition("/")[2]
+    overall = np.array([(line["step"], line["reward"]) for line in run.rl], dtype=float)
+    _line(axes, overall, ACCENT, label, width=2.4)
+    axes.set_xlabel("step")
+    axes.margins(x=0.01)
+    axes.legend(ncols=4, frameon=False, fontsize=9, labelcolor=INK)
+    return Plot("Reward by task", "mean over the samples of a step", svg(drawn))
 
 
 def accuracy_plot(run: RunFolder) -> Plot:
@@ -98,6 +114,15 @@ def _plot_curve(curve: _Curve, steps: np.ndarray, values: np.ndarray) -> Plot:
     return Plot(curve.title, curve.note, svg(drawn))
 
 
+def _line(axes: Axes, points: np.ndarray, colour: str, label: str, width: float = 1.5) -> None:
+    """``points``: (step, value), [n, 2]."""
+    steps, values = points.T
+    if len(steps) >= 20:
+        axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+        values = _smooth(values)
+    axes.plot(steps, values, color=colour, linewidth=width, label=label)
+
+
 def _plot_max_vio(steps: np.ndarray, layers: np.ndarray) -> Plot:
     """``layers``: MaxVio, [steps, layers]."""
     drawn, axes = figure()
@@ -110,7 +135,7 @@ def _plot_max_vio(steps: np.ndarray, layers: np.ndarray) -> Plot:
     axes.set_xlabel("step")
     axes.margins(x=0.01)
     axes.set_ylim(bottom=0)
-    axes.legend(ncols=2, frameon=False)
+    axes.legend(ncols=2, frameon=False, labelcolor=INK)
     note = "load of the fullest expert over the mean load, less 1 (Eq. 17); 0 is balanced"
     return Plot("MaxVio by layer", note, svg(drawn))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.jsonl import read_lines, read_text
+from evaluation.report.results_folder import Entrant, read_entrants
 from recipes.command import InputError
 
 Record = dict[str, Any]
@@ -62,8 +63,10 @@ class RunFolder:
     solutions: dict[str, Record] = field(repr=False)
     metrics: list[Record] = field(repr=False)
     routing: list[Record] = field(repr=False)
+    rl: list[Record] = field(repr=False)
     before: dict[str, Evaluation] = field(repr=False)
     after: dict[str, Evaluation] = field(repr=False)
+    entrants: list[Entrant] = field(repr=False)
 
     @property
     def num_shared_instances(self) -> int | None:
@@ -79,7 +82,7 @@ class RunFolder:
 
 
 def read_run(folder: str) -> RunFolder:
-    """Read ``folder``; a folder of an SFT alone (``metrics.jsonl`` in it) is a run without the other stages.
+    """Read ``folder``; one of an SFT or of RL alone (``metrics.jsonl`` in it) is a run without the other stages.
 
     Raises:
         InputError: no run there, or a file of it that isn't what it should be.
@@ -87,7 +90,8 @@ def read_run(folder: str) -> RunFolder:
     path = Path(folder)
     if not path.is_dir():
         raise InputError(f"runs={folder}: no such folder; give the output_dir of a run")
-    sft = path if (path / "metrics.jsonl").exists() else path / "sft"
+    own = _lines(path / "metrics.jsonl")
+    is_rl = any("reward" in line for line in own)
     run = RunFolder(
         path=path,
         stages=_lines(path / "stages.jsonl"),
@@ -95,12 +99,14 @@ def read_run(folder: str) -> RunFolder:
         training=_count_rows(path / "synth"),
         heldout=_count_rows(path / "heldout"),
         solutions={row["id"]: row for row in _rows(path / "heldout")},
-        metrics=_lines(sft / "metrics.jsonl"),
-        routing=_lines(sft / "routing.jsonl"),
+        metrics=own if own and not is_rl else _lines(path / "sft" / "metrics.jsonl"),
+        routing=_lines((path if own else path / "sft") / "routing.jsonl"),
+        rl=[line for line in (own if is_rl else _lines(path / "rl" / "metrics.jsonl")) if "reward" in line],
         before=_read_evaluations(path / "eval_before"),
         after=_read_evaluations(path / "eval_after"),
+        entrants=read_entrants(path),
     )
-    if not (run.stages or run.manifests or run.training or run.metrics or run.before or run.after):
+    if not (run.stages or run.manifests or run.training or run.metrics or run.rl or run.entrants):
         raise InputError(f"runs={folder}: nothing of a run in it; give the output_dir of a run")
     return run
 

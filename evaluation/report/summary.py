@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from evaluation.report.run_folder import Evaluation, RunFolder
@@ -11,12 +13,13 @@ HEADLINE = "calendar"
 
 
 def summarise(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The objects ``synth``, ``sft`` and ``eval``, each with its ``wall_s`` in seconds.
+    """The objects ``synth``, ``sft``, ``rl`` and ``eval``, each with its ``wall_s`` in seconds.
 
-    ``loss_first`` and ``loss_last`` are those of the first and the last step. ``accuracy_before`` and
+    ``loss_first`` and ``loss_last`` are those of the first and the last step, ``reward_first`` and ``reward_last``
+    means over the first and the last fifth of the steps. ``accuracy_before`` and
     ``accuracy_after`` are of calendar puzzles; other subtasks have theirs under their own names.
     """
-    stages = {"synth": _synth(run), "sft": _sft(run), "eval": _evaluation(run)}
+    stages = {"synth": _synth(run), "sft": _sft(run), "rl": _rl(run), "eval": _evaluation(run)}
     return {
         name: {**figures, **_wall_s(run, name)} for name, figures in stages.items() if figures is not None
     }
@@ -40,6 +43,18 @@ def _sft(run: RunFolder) -> dict[str, Any] | None:
     if last.get("max_vio") is not None:
         figures["max_vio_last"] = last["max_vio"]
     return figures
+
+
+def _rl(run: RunFolder) -> dict[str, Any] | None:
+    if not run.rl:
+        return None
+    rewards = [float(line["reward"]) for line in run.rl]
+    fifth = math.ceil(len(rewards) / 5)
+    return {
+        "reward_first": fmean(rewards[:fifth]),
+        "reward_last": fmean(rewards[-fifth:]),
+        "num_steps": len(rewards),
+    }
 
 
 def _evaluation(run: RunFolder) -> dict[str, Any] | None:

@@ -8,8 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from evaluation.report.page import make_section, render
+from evaluation.report.browser import BrowserLimits
+from evaluation.report.page import compare_entrants, make_section, render
 from evaluation.report.run_folder import read_run
+from evaluation.report.sources import GoldFiles
+from evaluation.report.statistics import Resampling
 from evaluation.report.summary import summarise
 from recipes.command import InputError
 
@@ -37,7 +40,7 @@ def evaluated(folder, scores, errors=()):
     samples = [{"id": i, "score": s, "reason": f"why {i}"} for i, s in zip(ids, scores, strict=True)]
     metrics = {"accuracy": sum(scores) / len(scores)} if scores else {}
     results = {"metrics": metrics, "num_samples": len(scores), "per_sample": samples, "errors": list(errors)}
-    write(folder / "results.json", {"benchmark": "natural_plan", **results})
+    write(folder / "results.json", {"benchmark": "natural_plan", "subtask": subtask, **results})
     write(folder / "predictions.jsonl", *({"id": i, "prediction": f"<script>{i}</script>"} for i in ids))
 
 
@@ -84,6 +87,13 @@ def run(tmp_path):
 def report(*overrides):
     command = [sys.executable, "-m", "evaluation.report", *overrides]
     return subprocess.run(command, capture_output=True, text=True)
+
+
+def rendered(run, num_examples=4):
+    """The page of one run."""
+    limits = BrowserLimits(max_samples=100, max_characters=1000)
+    compared = compare_entrants([run], GoldFiles(None, None, None), Resampling(100, 0), limits)
+    return render([make_section(run, num_examples)], compared)
 
 
 class Page(HTMLParser):
@@ -143,9 +153,10 @@ def test_command_writes_page_and_summary(run, tmp_path):
     text = (tmp_path / "out" / "report.html").read_text()
     page = Page(text)
     words = " ".join(" ".join(page.text).split())
-    assert page.loads == [] and not {"script", "link", "img"} & set(page.tags)
+    assert page.loads == [] and not {"link", "img"} & set(page.tags)
     assert "url(http" not in text and "@import" not in text
     assert page.tags.count("svg") == 1 + 6 + 2
+    assert page.tags.count("script") == text.count("<script") == text.count("</script>") == 2
     for shown in (
         "num_shared_instances = 0.",
         "0.0 % → 75.0 %",
@@ -178,7 +189,7 @@ def test_examples_are_solved_and_unsolved_ones(run):
 
 
 def test_same_files_same_page(run):
-    assert render([make_section(read_run(str(run)), 2)]) == render([make_section(read_run(str(run)), 2)])
+    assert rendered(read_run(str(run))) == rendered(read_run(str(run)))
 
 
 def test_shared_instances_fail_after_the_page_is_written(run, tmp_path):
@@ -197,14 +208,51 @@ def test_stages_not_run_are_absent(run, tmp_path):
         "sft": {"loss_first": 4.0, "loss_last": 0.1, "num_tokens": 4000, "max_vio_last": 0.25}
     }
     assert alone.num_shared_instances is None
-    words = " ".join(Page(render([make_section(alone, 4)])).text)
+    words = " ".join(Page(rendered(alone)).text)
     assert "Training" in words
-    for absent in ("num_shared_instances", "Calendar puzzles solved", "Time and data", "beside their"):
+    absences = ("num_shared_instances", "Calendar puzzles solved", "Time and data", "beside their")
+    for absent in (*absences, "Reinforcement learning", "The paper's tables", "Differences"):
         assert absent not in words
     evaluated(tmp_path / "failed" / "eval_after" / "calendar", [], [{"id": "calendar-0", "error": "down"}])
     failed = read_run(str(tmp_path / "failed"))
     assert summarise(failed) == {}
-    assert "1 requests got no answer" in " ".join(Page(render([make_section(failed, 4)])).text)
+    assert "1 requests got no answer" in " ".join(Page(rendered(failed)).text)
+
+
+def test_reinforcement_learning(run, tmp_path):
+    def line(step):
+        return {"step": step, "reward": step / 10, "reward/trip": 0.5, "reward/errand": step / 5}
+
+    validation = {"step": 10, "validation/trip/greedy": 0.4}
+    write(run / "rl" / "metrics.jsonl", *map(line, range(1, 13)), validation)
+    whole = read_run(str(run))
+    assert summarise(whole)["rl"] == {
+        "reward_first": pytest.approx((0.1 + 0.2 + 0.3) / 3),
+        "reward_last": pytest.approx((1.0 + 1.1 + 1.2) / 3),
+        "num_steps": 12,
+    }
+    with (run / "stages.jsonl").open("a") as stages:
+        stages.write('{"stage": "rl", "wall_s": 7.5}\n')
+    assert summarise(read_run(str(run)))["rl"]["wall_s"] == 7.5
+    words = " ".join(" ".join(Page(rendered(whole)).text).split())
+    for shown in (
+        "Reinforcement learning",
+        "12 steps; reward 0.200",
+        "Reward by task",
+        "errand",
+        "all tasks",
+    ):
+        assert shown in words
+    alone = read_run(str(run / "rl"))
+    assert summarise(alone).keys() == {"rl"}
+    write(
+        tmp_path / "short" / "rl" / "metrics.jsonl", {"step": 1, "reward": 0.25}, {"step": 2, "reward": 0.5}
+    )
+    few = summarise(read_run(str(tmp_path / "short")))["rl"]
+    assert (few["reward_first"], few["reward_last"]) == (0.25, 0.5)
+    write(tmp_path / "only" / "rl" / "metrics.jsonl", validation)
+    with pytest.raises(InputError, match="nothing of a run in it"):
+        read_run(str(tmp_path / "only"))
 
 
 def test_several_runs_on_one_page(run, tmp_path):
@@ -213,7 +261,7 @@ def test_several_runs_on_one_page(run, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert list(summary) == [str(run), str(run / "sft")]
     assert list(summary[str(run / "sft")]) == ["sft"]
-    assert Page((tmp_path / "report.html").read_text()).tags.count("section") == 2
+    assert Page((tmp_path / "report.html").read_text()).tags.count("section") == 2 + 4
 
 
 def test_what_it_refuses(run, tmp_path):

@@ -1,0 +1,299 @@
+"""The report of suites: the paper's tables, marks, intervals, differences, and the browser against hostile text."""
+
+import json
+import os
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from evaluation_runs import HOSTILE, efficiency, judged, mean, save, suite, write
+
+from evaluation.report.browser import BrowserLimits
+from evaluation.report.figures import all_figures, breakdown, differences
+from evaluation.report.page import compare_entrants, make_section, render
+from evaluation.report.results_folder import read_entrants
+from evaluation.report.run_folder import read_run
+from evaluation.report.sources import GoldFiles
+from evaluation.report.statistics import Resampling
+from evaluation.report.tables import paper_tables, read_paper, time_table
+from recipes.command import InputError
+
+FEW = Resampling(num_resamples=300, seed=0)
+LIMITS = BrowserLimits(max_samples=1000, max_characters=500)
+NO_FILES = GoldFiles(None, None, None)
+PAPER = Path(os.environ.get("MAGIC_SHARED", Path(__file__).parents[3] / "shared")) / "paper"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    first, second = suite(root / "first", "a", 0.4), suite(root / "second", "b", 0.7)
+    efficiency(second / "efficiency", 1.0)
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def entrants(folders):
+    return [entrant for folder in folders for entrant in read_entrants(folder)]
+
+
+@pytest.fixture(scope="module")
+def tables(entrants):
+    return {table.number: table for table in paper_tables(entrants, FEW)}
+
+
+def results(folder, *parts):
+    return json.loads(folder.joinpath(*parts, "results.json").read_text())
+
+
+def test_the_paper_s_values_are_the_paper_s():
+    texts = sorted(PAPER.glob("*.txt"))
+    if not texts:
+        pytest.skip(f"the paper isn't in {PAPER}")
+    lines = {
+        re.sub(r"\([^)]*%\)", "", line) for line in texts[0].read_text().split("\n") if line.startswith("| ")
+    }
+    num_rows = 0
+    for table in read_paper().values():
+        for row in (row for section in table.get("sections", []) for row in section["rows"]):
+            cells = [row["model"], *([row["method"].replace("XXPO", "PO")] if "method" in row else [])]
+            cells += ["-" if value is None else f"{value:.1f}" for value in row["values"]]
+            assert f"| {' | '.join(cells)} |" in lines
+            num_rows += 1
+        for row in table.get("levels", []):
+            times = [f"{row[key]:.3f}" for key in ("ttft_s", "tpot_s", "latency_s")]
+            assert f"| {' | '.join([row['model'], *times, str(row['concurrency'])])} |" in lines
+            num_rows += 1
+    assert num_rows == 3 * 14 + 19 + 8
+
+
+def test_a_run_s_figures_stand_in_the_paper_s_columns(folders, tables):
+    cells = [cell.figure.value for cell in tables[2].own[0].cells]
+    first = folders[0]
+    wanted = [results(first, "worfbench")["metrics"][name] for name in ("chain_f1", "graph_f1")]
+    wanted += [
+        results(first, "natural_plan", s)["metrics"]["accuracy"] for s in ("trip", "meeting", "calendar")
+    ]
+    wanted += [results(first, "tau2", s)["metrics"]["pass^1"] for s in ("retail", "airline")]
+    wanted += [results(first, "bfcl_v3")["metrics"][name] for name in ("live", "non_live")]
+    wanted += [results(first, "acebench", s)["metrics"]["overall"] for s in ("en", "zh")]
+    assert cells == wanted
+    groups = {g["group"]: g["step_accuracy"] for g in results(first, "magic_eval_plan")["groups"]}
+    shown = [cell and cell.figure.value for cell in tables[3].own[0].cells]
+    assert shown[::3] == [groups["general"], groups["dependency"], groups["condition"], None]
+    assert [cell is None for cell in tables[5].own[0].cells] == [False, True, False, True]
+    assert tables.keys() == {2, 3, 5}
+
+
+def test_what_isn_t_comparable_is_marked_with_its_reason(folders, tables, tmp_path):
+    for number, reason in (
+        (2, "WorfBench: nodes compared by another embedding model"),
+        (2, "NaturalPlan: 60 of the official 1,600 samples"),
+        (2, "BFCL-v3: samples without an answer are left out: 1"),
+        (3, "our own public counterpart of the paper's in-house set"),
+        (5, "games that were built, not the official ones"),
+        (5, "OOD: 30 of the official 134 samples"),
+    ):
+        assert reason in tables[number].notes
+        assert all(row.is_marked for row in tables[number].own)
+    samples = judged(random.Random(0), 0.5, [f"trip_planning_example_{i}" for i in range(1600)])
+    metrics = {"accuracy": mean(sample["score"] for sample in samples)}
+    save(tmp_path / "whole", "natural_plan", samples, metrics, subtask="trip")
+    [table] = paper_tables(read_entrants(tmp_path / "whole"), FEW)
+    assert not table.own[0].is_marked
+    samples[0]["id"] = "trip-0"
+    save(tmp_path / "made", "natural_plan", samples, metrics, subtask="trip")
+    [table] = paper_tables(read_entrants(tmp_path / "made"), FEW)
+    assert table.notes == ["NaturalPlan: generated puzzles, not the official ones"]
+
+
+def test_table_7_has_the_paper_s_rows_and_ours_by_concurrency(entrants):
+    table = time_table(entrants)
+    assert [row.concurrency for row in table.rows] == [1] * 3 + [10] * 3 + [50] * 3 + [100] * 3
+    assert [row.is_paper for row in table.rows] == [True, True, False] * 4
+    assert [row.num_errors for row in table.rows if not row.is_paper] == [0, 0, 1, 2]
+    assert table.notes == ["measured on the hardware of the endpoint, not on the paper's"]
+    assert time_table(entrants[:1]) is None
+
+
+def test_every_figure_made_of_scores_has_an_interval(entrants):
+    without = {
+        (result.benchmark, figure.name)
+        for entrant in entrants
+        for result in entrant.results
+        for figure in all_figures(result, FEW)
+        if figure.interval is None
+    }
+    assert without == {
+        ("alfworld", "mean_steps"),
+        ("alfworld", "share_built"),
+        ("tau2", "num_needing_judge"),
+        ("efficiency", "ttft_s@1"),
+    }
+    for entrant in entrants:
+        for result in entrant.results:
+            for figure in all_figures(result, FEW):
+                if figure.interval:
+                    assert figure.interval.low <= figure.value <= figure.interval.high
+                    assert figure.interval.value == pytest.approx(figure.value, abs=2e-3)
+
+
+def test_a_breakdown_has_intervals_where_the_samples_groups_are_known(entrants):
+    parts = {result.title: result for result in entrants[0].results}
+    rows = breakdown(parts["bfcl_v3"], FEW)
+    assert len(rows) == 17
+    assert all(figure.interval for row in rows for figure in row.figures)
+    assert [row.group for row in breakdown(parts["worfbench"], FEW)] == ["os", "webshop"]
+    # "3 people" can't be told from an id
+    assert not any(f.interval for row in breakdown(parts["natural_plan trip"], FEW) for f in row.figures)
+    assert parts["natural_plan trip"].group_of == {}
+
+
+def test_dialogues_of_acebench_count_as_one(tmp_path):
+    groups = {"normal_multi_turn_user_adjust": [[1, 1], [1, 0], [1, 1, 1]], "special_incomplete": [[1], [0]]}
+    samples = [
+        {"id": f"{name}_{i}_{turn}" if len(turns) > 1 else f"{name}_{i}", "score": score, "reason": ""}
+        for name, dialogues in groups.items()
+        for i, turns in enumerate(dialogues)
+        for turn, score in enumerate(turns)
+    ]
+    shares = {name: mean(min(turns) for turns in dialogues) for name, dialogues in groups.items()}
+    listed = [
+        {"group": name, "num_samples": sum(map(len, groups[name])), "accuracy": round(share, 3)}
+        for name, share in shares.items()
+    ]
+    save(tmp_path, "acebench", samples, {"normal": 0.667, "special": 0.5}, listed, language="en")
+    [entrant] = read_entrants(tmp_path)
+    assert [figure.interval is not None for figure in all_figures(entrant.results[0], FEW)] == [True, True]
+
+
+def test_every_two_runs_are_compared_on_the_ids_they_share(folders, entrants):
+    found = {(item.title, item.figure): item for item in differences(entrants, FEW)}
+    trip = found["natural_plan trip", "score"].test
+    ours = [{s["id"]: s["score"] for s in results(f, "natural_plan", "trip")["per_sample"]} for f in folders]
+    gained = sum(ours[1][name] > ours[0][name] for name in ours[0])
+    assert (trip.num_ids, trip.num_gained, trip.name) == (60, gained, "exact McNemar")
+    assert found["tau2 retail", "score"].test.name == "paired bootstrap"
+    assert found["tau2 retail", "score"].test.num_ids == 20
+    assert {figure for title, figure in found if title == "worfbench"} == {"chain_f1", "graph_f1"}
+    assert all(item.test.difference.value > 0 for item in found.values() if item.title.startswith("bfcl"))
+
+
+@pytest.fixture(scope="module")
+def page(folders):
+    runs = [read_run(str(folder)) for folder in folders]
+    return render([make_section(run, 4) for run in runs], compare_entrants(runs, NO_FILES, FEW, LIMITS))
+
+
+def embedded(page):
+    return json.loads(re.search(r'<script type="application/json" id="samples">(.*)</script>', page)[1])
+
+
+def test_no_text_of_a_sample_is_markup(page, folders):
+    assert page.count("<script") == page.count("</script>") == 2
+    assert "<img" not in page and "<b>normal" not in page
+    assert not re.search(r"""(src|href)=["']?(https?:|//)|url\((?!#)|@import""", page), "assets from outside"
+    held = embedded(page)
+    said = [held["texts"][row[7]] for row in held["samples"] if row[7] >= 0]
+    assert sum(HOSTILE in text for text in said) > 500
+    assert {row[4] for row in held["samples"]} == {0, 1, 2, 3}
+    assert held["entrants"] == ["first", "second"]
+    num_samples = sum(
+        len(json.loads(f.read_text())["per_sample"]) for d in folders for f in d.rglob("results.json")
+    )
+    assert len(held["samples"]) == num_samples + 2, "each run has a sample without an answer"
+
+
+def test_the_same_files_give_the_same_page(page, folders):
+    runs = [read_run(str(folder)) for folder in folders]
+    again = render([make_section(run, 4) for run in runs], compare_entrants(runs, NO_FILES, FEW, LIMITS))
+    assert again == page
+
+
+def test_the_page_says_what_is_the_paper_s(page):
+    text = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    for number in (2, 3, 5, 7):
+        assert f"Table {number}. " in text
+    assert "Table 4. " not in text
+    assert text.count('<span class="tag">paper</span>') == 3 + 3 + 4 + 8
+    assert text.count("not comparable</span>") == 2 * 3 + 4
+    assert "McNemar" in text
+
+
+def test_long_texts_and_many_samples_are_cut(folders):
+    runs = [read_run(str(folders[0]))]
+    found = compare_entrants(runs, NO_FILES, FEW, BrowserLimits(max_samples=5, max_characters=40)).browser
+    parts = [row[1] for row in found["samples"]]
+    assert max(parts.count(part) for part in parts) == 5
+    assert found["left_out"] > 300
+    for text in found["texts"]:
+        assert len(text) <= 40 or re.search(r"\n\[… [\d,]+ characters …\]\n", text)
+
+
+def test_prompts_and_solutions_come_from_the_benchmark_s_files(tmp_path):
+    puzzle = {
+        "prompt_0shot": "short",
+        "prompt_5shot": "examples, then the question",
+        "golden_plan": ["a", "b"],
+    }
+    write(tmp_path / "trip.json", {"trip_planning_example_0": puzzle})
+    row = {"conversations": [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "gold"}]}
+    write(tmp_path / "worf" / "os" / "graph_eval.json", [row])
+    question = {"id": "special_incomplete_0", "question": "user: hm", "function": [{"name": "f"}]}
+    write(tmp_path / "ace" / "data_zh" / "data_special_incomplete.json", question)
+    answer = {"id": "special_incomplete_0", "ground_truth": {"f": {}}}
+    write(tmp_path / "ace" / "data_zh" / "possible_answer" / "data_special_incomplete.json", answer)
+    (tmp_path / "ace" / "data_en").mkdir()
+    write(tmp_path / "ace" / "data_en" / "data_special_incomplete.json", question | {"question": "English"})
+    run = tmp_path / "run"
+    for folder, name, sample_id, more in (
+        ("a", "natural_plan", "trip_planning_example_0", {"subtask": "trip"}),
+        ("b", "worfbench", "os/0", {}),
+        ("c", "acebench", "special_incomplete_0", {"language": "zh"}),
+        ("d", "tau2", "0", {}),
+    ):
+        save(run / folder, name, [{"id": sample_id, "score": 1, "reason": ""}], {"accuracy": 1.0}, **more)
+    files = GoldFiles(str(tmp_path / "trip.json"), str(tmp_path / "worf"), str(tmp_path / "ace"))
+    found = compare_entrants([read_run(str(run))], files, FEW, LIMITS).browser
+    texts = [*found["texts"], None]
+    shown = {row[2]: (texts[row[8]], texts[row[9]]) for row in found["samples"]}
+    assert shown == {
+        "trip_planning_example_0": ("examples, then the question", "a\nb"),
+        "os/0": ("ask", "gold"),
+        "special_incomplete_0": ('user: hm\n{"name": "f"}', '{\n "ground_truth": {\n  "f": {}\n }\n}'),
+        "0": (None, None),
+    }
+    with pytest.raises(InputError, match=r"gold\.worfbench=.*: no \*/graph_eval\.json there"):
+        compare_entrants([read_run(str(run))], GoldFiles(None, str(run), None), FEW, LIMITS)
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    for parent in ("x", "y"):
+        samples = [{"id": "0", "score": 1, "reason": ""}]
+        save(tmp_path / parent / "run", "tau2", samples, {"pass^1": 1.0}, subtask="retail")
+    runs = [read_run(str(tmp_path / parent / "run")) for parent in ("x", "y")]
+    found = compare_entrants(runs, NO_FILES, FEW, LIMITS).browser["entrants"]
+    assert found == [f"{tmp_path}/x/run", f"{tmp_path}/y/run"]
+
+
+def test_what_isn_t_a_result_is_refused(tmp_path):
+    for content, match in (
+        ("{", "no JSON"),
+        ('{"benchmark": "tau2"}', "metrics: Field required"),
+        ('{"benchmark": "tau2", "metrics": {"a": "x"}, "num_samples": 1}', r"metrics\.a: "),
+        ("[" * 100_000, "no JSON"),
+    ):
+        (tmp_path / "results.json").write_text(content)
+        with pytest.raises(InputError, match=match):
+            read_entrants(tmp_path)
+
+
+def test_the_recipe_of_columns_names_what_benchmarks_give():
+    path = Path(__file__).parents[2] / "evaluation/report/paper.yaml"
+    for table in yaml.safe_load(path.read_text("utf-8"))["tables"]:
+        for column in table.get("columns", []):
+            if "find" in column:
+                source = path.parents[1] / "benchmarks" / f"{column['find']['benchmark']}.py"
+                assert source.exists(), column
