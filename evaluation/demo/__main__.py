@@ -39,7 +39,7 @@ class DemoSettings:
     serve: bool
     port: int
     tool_format: ToolFormat
-    thinking: bool
+    thinking: bool | None
     seed: int
     endpoint: Server
     generation: Generation

@@ -135,17 +135,19 @@ class _Answer:
 class StreamClient:
     """Chat completions, streamed. Threads may share one."""
 
-    def __init__(self, server: Server, generation: Generation, seed: int, thinking: bool) -> None:
+    def __init__(self, server: Server, generation: Generation, seed: int, thinking: bool | None) -> None:
+        """``thinking``: None where the server isn't to be told."""
         self._server = server
-        self._body = {
+        self._body: dict[str, Any] = {
             "model": server.model,
             "max_tokens": generation.max_tokens,
             "temperature": generation.temperature,
             "top_p": generation.top_p,
             "seed": seed,
             "stream": True,
-            "chat_template_kwargs": {"enable_thinking": thinking},
         }
+        if thinking is not None:
+            self._body["chat_template_kwargs"] = {"enable_thinking": thinking}
         self._key = os.environ[server.api_key_env] if server.api_key_env else ""
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},

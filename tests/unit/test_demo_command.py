@@ -28,7 +28,7 @@ def test_one_question():
     with DemoServer(answers) as server:
         done = demo(server, "demo=tools", "tool_format=prompt", "question='What is 2 * 21?'")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == '→ calculator {"expression": "2 * 21"}\n← 42\n\nso\n\nIt is 42.\n'
+    assert done.stdout == '→ calculator {"expression": "2 * 21"}\n← 42\n\nso\nIt is 42.\n'
     assert server.bodies[0]["temperature"] == 0.7 and server.bodies[0]["model"] == "tiny"
 
 

@@ -126,6 +126,13 @@ def test_the_key_is_sent_and_never_said(monkeypatch):
     assert server.headers[0]["Authorization"] == "Bearer sk-secret" and "secret" not in str(error.value)
 
 
+def test_a_server_need_not_be_told_about_thinking():
+    with DemoServer([says("x")]) as server:
+        endpoint = Server(server.url, "tiny", 5.0, 0, 0.0, None)
+        ask(StreamClient(endpoint, Generation(max_tokens=5, temperature=0.0, top_p=1.0), 0, None))
+    assert "chat_template_kwargs" not in server.bodies[0]
+
+
 def test_nobody_there():
     with DemoServer([]) as server:
         pass
