@@ -96,7 +96,6 @@ def _actor(rl: RlConfig) -> dict[str, Any]:
             "betas": [optim.beta1, optim.beta2],
             "clip_grad": optim.clip_grad,
         },
-        "grad_clip": optim.clip_grad,
         "clip_ratio": algorithm.clip_ratio_high,
         "clip_ratio_low": algorithm.clip_ratio_low,
         "clip_ratio_high": algorithm.clip_ratio_high,

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from verl.utils.config import omega_conf_to_dataclass
 
 from magic_megatron.config.platform import PlatformConfig
 from magic_megatron.config.rl import RlConfig
@@ -77,15 +79,28 @@ def test_what_an_engine_cannot_do_is_refused(overrides, message):
         read("fsdp2", *overrides)
 
 
+def told(engine, *overrides):
+    """verl's config for a run."""
+    recipe = compose("rl", full_names([f"engine={engine}", "model.path=-", "output_dir=-", *overrides]))
+    orders = {name: Path(f"{name}.json") for name in ("train", "validation")}
+    return verl_config(typed(RlConfig, recipe), orders, None)
+
+
+@pytest.mark.parametrize("platform", ["rehearsal", "cuda"])
+@pytest.mark.parametrize("engine", ["fsdp2", "megatron"])
+def test_verl_takes_every_key_that_it_is_told(engine, platform):
+    config = told(engine, f"platform={platform}")
+    OmegaConf.resolve(config)
+    actor = omega_conf_to_dataclass(config.actor_rollout_ref.actor)
+    assert actor.strategy == engine
+    assert actor.optim.clip_grad == 1.0
+    for role in ("ref", "rollout"):
+        omega_conf_to_dataclass(config.actor_rollout_ref[role])
+
+
 @pytest.mark.parametrize("role", ["actor", "actor.megatron"])
 def test_an_entropy_without_a_gradient_is_refused(role):
     key = f"actor_rollout_ref.{role}.entropy_from_logits_with_chunking"
-    orders = {name: Path(f"{name}.json") for name in ("train", "validation")}
-
-    def told(engine, *overrides):
-        recipe = compose("rl", full_names([f"engine={engine}", "model.path=-", "output_dir=-", *overrides]))
-        return verl_config(typed(RlConfig, recipe), orders, None)
-
     assert told("megatron").actor_rollout_ref.actor.strategy == "megatron"
     with pytest.raises(
         InputError, match=r"entropy_from_logits_with_chunking=true: verl 0\.9\.1 has no gradient"

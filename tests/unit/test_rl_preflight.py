@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import must_run
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, Qwen3Config
 
 from data_synth.writers.parquet import SCHEMA
 from magic_megatron.config.rl import RlConfig
@@ -36,9 +36,14 @@ def policy(export_folder, tmp_path_factory):
     for file in (export_folder / "tokenizer").iterdir():
         shutil.copy(file, folder)
     vocabulary = len(AutoTokenizer.from_pretrained(folder))
-    (folder / "config.json").write_text(
-        json.dumps({"vocab_size": vocabulary, "max_position_embeddings": 4096, "model_type": "qwen3"})
+    model = Qwen3Config(
+        vocab_size=vocabulary,
+        max_position_embeddings=4096,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
     )
+    (folder / "config.json").write_text(json.dumps(model.to_dict()))
     return folder
 
 
@@ -116,6 +121,12 @@ def test_games_are_rows_like_others(plan):
         (["data.train=[nothing.parquet]"], ["data.train=nothing.parquet", "no such file"]),
         (["data.validation=[]"], ["validation.interval=0"]),
         (["model.path=nowhere"], ["model.path=nowhere", "config.json"]),
+        (["engine=megatron", "engine.parallel.tp=2"], ["engine.parallel.tp=2", "the run's 1 GPUs"]),
+        (
+            ["engine=megatron", "engine.parallel.tp=4", "engine.parallel.ep=2", "gpus_per_node=4"],
+            ["engine.parallel.tp=4: policy", "try engine.parallel.tp=1 or engine.parallel.tp=2"],
+        ),
+        (["engine.parallel.cp=2", "gpus_per_node=3"], ["engine.parallel.cp=2", "the run's 3 GPUs"]),
         (["env=alfworld"], ["env.games=null", "make_games"]),
     ],
 )
