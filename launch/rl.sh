@@ -63,12 +63,19 @@ host=(--num-gpus "$NUM_GPUS" --disable-usage-stats --block)
 [[ -z ${NUM_CPUS:-} ]] || host+=(--num-cpus "$NUM_CPUS")
 [[ -z ${NODE_ADDR:-} ]] || host+=(--node-ip-address "$NODE_ADDR")
 
+# `ray start` names its cluster as this machine's, which others' ray.init() would look for when it is gone.
+end_ray() {
+  local named=/tmp/ray/ray_current_cluster
+  kill "$ray_pid" 2>/dev/null || true
+  wait "$ray_pid" 2>/dev/null || true
+  if [[ -f $named && $(< "$named") == *":$MASTER_PORT" ]]; then rm -f "$named"; fi
+}
+
 # Ends with this script in whatever way it ends, and all of Ray on this node that it started with it.
 start_ray() {
   python "$root/magic_megatron/platform/supervisor.py" $$ ray start "$@" "${host[@]}" >> "$log" 2>&1 &
   ray_pid=$!
-  # shellcheck disable=SC2064
-  trap "kill $ray_pid 2>/dev/null; wait $ray_pid 2>/dev/null || true" EXIT
+  trap end_ray EXIT
 }
 
 deadline=$((SECONDS + JOIN_TIMEOUT))
