@@ -94,11 +94,14 @@ class Suite:
         for name in self.names:
             own = [_spelt_out(o.partition(".")[2]) for o in self.own if o.partition(".")[0] == name]
             overrides = [*common, *own, f"benchmark={name}"]
-            for variant in _variants(compose("eval", overrides), overrides):
-                config = compose("eval", overrides)
+            composed = compose("eval", overrides)
+            parts = dict.fromkeys(key for one in composed.variants for key in one)
+            for variant in _variants(composed, overrides):
+                config = composed.copy()
                 for key, value in variant.items():
                     OmegaConf.update(config, key, value)
-                config.output_dir = str(output_dir.joinpath(name, *map(str, variant.values())))
+                which = [str(OmegaConf.select(config, key)) for key in parts]
+                config.output_dir = str(output_dir.joinpath(name, *which))
                 yield config
 
 
