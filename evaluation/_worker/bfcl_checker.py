@@ -32,7 +32,7 @@ LANGUAGES = {"java": "Java", "javascript": "JavaScript"}
 MAX_SHOWN = 400
 """Characters of a checker's message that a verdict keeps."""
 MAX_CPU_S = 10.0
-"""For one verdict. The converters of Java's and JavaScript's values backtrack for hours on a few hundred spaces."""
+"""For one verdict or step: the converters of Java's and JavaScript's values backtrack for hours on some spaces."""
 
 
 def catalogue() -> list[list[str]]:
@@ -112,14 +112,15 @@ def step(sample_id: str, mode: str, turns: list[list[Any]]) -> dict[str, Any]:
     results: list[str] = []
     for answer in (answer for turn in turns for answer in turn):
         calls = _decode_step(answer, mode)
-        results, _ = executor.execute_multi_turn_func_call(
-            func_call_list=calls,
-            initial_config=row["initial_config"],
-            involved_classes=row["involved_classes"],
-            model_name=NATIVE if mode == "fc" else PROMPT,
-            test_entry_id=sample_id,
-            long_context="long_context" in sample_id,
-        )
+        with _limited(MAX_CPU_S):
+            results, _ = executor.execute_multi_turn_func_call(
+                func_call_list=calls,
+                initial_config=row["initial_config"],
+                involved_classes=row["involved_classes"],
+                model_name=NATIVE if mode == "fc" else PROMPT,
+                test_entry_id=sample_id,
+                long_context="long_context" in sample_id,
+            )
     message = decoder.format_execution_results_prompting({}, results, {"model_responses_decoded": calls})
     return {"calls": calls, "results": results, "message": message}
 
@@ -150,7 +151,7 @@ def _limited(cpu_s: float) -> Iterator[None]:
     """Raise TimeoutError in the block after so much processor time, whatever else the machine does."""
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"no verdict within {cpu_s:g} s of computing")
+        raise TimeoutError(f"not done within {cpu_s:g} s of computing")
 
     signal.signal(signal.SIGVTALRM, stop)
     signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)

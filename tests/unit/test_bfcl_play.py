@@ -35,7 +35,7 @@ class ScriptedChat:
 @pytest.fixture(scope="module")
 def benchmark_of():
     made = {
-        mode: benchmarks.load("bfcl_v3", Source(None, None, mode=mode, options={"timeout_s": 60.0}))
+        mode: benchmarks.load("bfcl_v3", Source(None, None, mode=mode, options={"timeout_s": 300.0}))
         for mode in ("prompt", "fc")
     }
     return made.__getitem__

@@ -31,12 +31,12 @@ NUM_SAMPLES = dict(
 
 @cache
 def loaded(mode, subtask=None):
-    return benchmarks.load("bfcl_v3", Source(subtask, None, mode=mode, options={"timeout_s": 60.0}))
+    return benchmarks.load("bfcl_v3", Source(subtask, None, mode=mode, options={"timeout_s": 300.0}))
 
 
 @cache
 def official():
-    return Worker("bfcl", "tests.unit.bfcl_official", timeout_s=60)
+    return Worker("bfcl", "tests.unit.bfcl_official", timeout_s=300)
 
 
 def agreement(benchmark, mode, category, rows, answers_of):
@@ -166,11 +166,23 @@ def test_verdicts_over_several_turns_are_the_official_ones(category, mode):
 GOLD = {
     "prompt": {
         **{"simple": 397, "java": 74, "javascript": 45, "parallel": 199, "parallel_multiple": 198},
-        **{"irrelevance": 0, "live_simple": 256, "live_irrelevance": 0, **dict.fromkeys(MULTI_TURN, 176)},
+        **{
+            "irrelevance": 0,
+            "live_simple": 256,
+            "live_multiple": 1042,
+            "live_irrelevance": 0,
+            **dict.fromkeys(MULTI_TURN, 176),
+        },
     },
     "fc": {
         **{"simple": 397, "java": 52, "javascript": 23, "parallel": 199, "parallel_multiple": 198},
-        **{"irrelevance": 0, "live_simple": 256, "live_irrelevance": 0, **dict.fromkeys(MULTI_TURN, 176)},
+        **{
+            "irrelevance": 0,
+            "live_simple": 256,
+            "live_multiple": 1042,
+            "live_irrelevance": 0,
+            **dict.fromkeys(MULTI_TURN, 176),
+        },
     },
 }
 """How many gold answers the official checkers call right, where these aren't all."""
@@ -305,7 +317,8 @@ def test_hostile_texts_are_judged_in_time(text):
     for sample_id in ("simple_0", "java_0", "javascript_0", "multi_turn_base_0"):
         prediction = [[text]] * 4 if sample_id.startswith("multi") else text
         verdict = loaded("prompt").score(sample_id, prediction)
-        assert verdict.score == 0 and "verdict" not in verdict.reason  # which tells of a time-out or a crash
+        assert verdict.score == 0 and "verdict:" not in verdict.reason  # which tells of a time-out or a crash
+        assert "s of computing" not in verdict.reason
 
 
 @pytest.mark.slow
