@@ -156,7 +156,8 @@ def test_the_screen_has_colours_in_a_terminal_alone(monkeypatch):
 
 def test_a_screen_of_another_encoding_shows_what_it_can():
     raw = io.BytesIO()
-    Screen(io.TextIOWrapper(raw, encoding="ascii", write_through=True)).show(Event("call", "é\ud83d", "t"))
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)  # closes raw when it is collected
+    Screen(stream).show(Event("call", "é\ud83d", "t"))
     assert raw.getvalue() == b"? t ??" + os.linesep.encode()
 
 
