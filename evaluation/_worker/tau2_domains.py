@@ -13,6 +13,7 @@ import sys
 import types
 import uuid
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ from tau2.data_model.message import AssistantMessage, ToolCall, ToolMessage, Use
 from tau2.data_model.simulation import RewardInfo, SimulationRun  # noqa: E402
 from tau2.data_model.tasks import RewardType, Task  # noqa: E402
 from tau2.environment.environment import Environment  # noqa: E402
+from tau2.environment.tool import Tool  # noqa: E402
 from tau2.evaluator.evaluator import EvaluationType, evaluate_simulation  # noqa: E402
 from tau2.evaluator.evaluator_nl_assertions import NLAssertionsEvaluator  # noqa: E402
 from tau2.orchestrator.orchestrator import DEFAULT_FIRST_AGENT_MESSAGE  # noqa: E402
@@ -114,16 +116,14 @@ def tasks(domain: str, path: str | None) -> list[dict[str, Any]]:
 
 def scene(domain: str, path: str | None, task_id: str) -> dict[str, Any]:
     """What the two sides are told and may use, how a dialogue begins and ends, and what the gold does."""
-    task, environment = _tasks(domain, path)[task_id], registry.get_env_constructor(domain)()
-    user_tools = environment.get_user_tools() if environment.user_tools else None
-    user = UserSimulator(tools=user_tools, instructions=str(task.user_scenario))
+    task, stage = _tasks(domain, path)[task_id], _stage(domain)
+    user = UserSimulator(tools=stage.user_tools, instructions=str(task.user_scenario))
     instructions = task.user_scenario.instructions
-    policy = environment.get_policy()
     return {
-        "agent_prompt": SYSTEM_PROMPT.format(domain_policy=policy, agent_instruction=AGENT_INSTRUCTION),
-        "agent_tools": [tool.openai_schema for tool in environment.get_tools()],
+        "agent_prompt": SYSTEM_PROMPT.format(domain_policy=stage.policy, agent_instruction=AGENT_INSTRUCTION),
+        "agent_tools": [tool.openai_schema for tool in stage.agent_tools],
         "user_prompt": user.system_prompt,
-        "user_tools": [tool.openai_schema for tool in user_tools or []],
+        "user_tools": [tool.openai_schema for tool in stage.user_tools or []],
         "greeting": DEFAULT_FIRST_AGENT_MESSAGE.content,
         "stops": [STOP, TRANSFER, OUT_OF_SCOPE],
         "instructions": {"task_instructions": instructions}
@@ -230,6 +230,22 @@ def _checks(reward: RewardInfo) -> dict[str, Any]:
         ],
         "judged": [[check.nl_assertion, check.met] for check in reward.nl_assertions or []],
     }
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What all tasks of a domain share. ``user_tools``: None where the user has none."""
+
+    policy: str
+    agent_tools: list[Tool]
+    user_tools: list[Tool] | None
+
+
+@functools.cache
+def _stage(domain: str) -> _Stage:
+    environment = registry.get_env_constructor(domain)()
+    user_tools = environment.get_user_tools() if environment.user_tools else None
+    return _Stage(environment.get_policy(), environment.get_tools(), user_tools)
 
 
 @functools.cache

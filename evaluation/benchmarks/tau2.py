@@ -9,6 +9,7 @@ environment, the gold's actions themselves.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,14 +77,14 @@ class Tau2:
     async def play(self, sample_id: str, chat: Chat) -> dict[str, Any]:
         """The dialogue: ``messages``, ``termination_reason``, and a judge's ``judgement`` where there is one."""
         domain, task = self._find(sample_id)
-        scene = domain.scene(task.id)
+        scene = await asyncio.to_thread(domain.scene, task.id)
         agent = ModelParty(chat, "agent", scene.agent_prompt, scene.agent_tools)
         async with domain.session(task.id) as session:
             dialogue = await hold_dialogue(
                 scene, session, agent, self._user(scene, chat), self._options.limits
             )
         if self._options.judge and task.num_assertions and dialogue["termination_reason"] in ENDED:
-            question = domain.judge_prompt(task.id, dialogue["messages"])
+            question = await asyncio.to_thread(domain.judge_prompt, task.id, dialogue["messages"])
             dialogue["judgement"] = (await chat.ask(question, role="judge")).text
         return dialogue
 
