@@ -55,14 +55,18 @@ def read_plan(answer: str) -> list[str] | None:
 
 
 class MagicEvalPlan:
-    """The dialogues of a set."""
+    """The dialogues of a set.
+
+    Attributes:
+        roles: whom ``play`` asks.
+    """
 
     def __init__(
         self, dialogues: Mapping[str, Dialogue], embedder: Embedder | None, asks_judge: bool
     ) -> None:
         self._dialogues = dialogues
         self._embedder = embedder
-        self._asks_judge = asks_judge
+        self.roles = frozenset({"agent", "judge"} if asks_judge else {"agent"})
         self._knows_gold = False
         self.ids = tuple(dialogues)
 
@@ -71,7 +75,7 @@ class MagicEvalPlan:
         dialogue = self._dialogues[sample_id]
         place = dialogue.places[-1]
         reply = await chat.ask(dialogue.prompt(place))
-        if not self._asks_judge:
+        if "judge" not in self.roles:
             return reply.text
         plan = read_plan(reply.text)
         if plan is None:
