@@ -37,7 +37,8 @@ class RecordsPreparer:
     any other row gives one, for its first answer. ``prompt`` is what stands before the answer, reasoning of earlier
     ones in their content, where the chat template looks for it. ``ground_truth`` is ``gold`` as JSON text, its
     ``turns`` cut down to the one, so that a verifier finds it as turn 0. ``extra_info.turn`` counts the row's answers
-    from 0, ``extra_info.thinking`` says whether that answer has reasoning. ``tools`` and ``meta`` are JSON text too: their fields differ between tasks, columns may not.
+    from 0, ``extra_info.thinking`` says whether that answer has reasoning. ``tools`` and ``meta`` are JSON text too:
+    their fields differ between tasks, columns may not.
     """
 
     turns: Turns
