@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def main(config: DictConfig) -> None:
         options=settings.options,
     )
     benchmark = benchmarks.load(settings.benchmark, source)
-    predictions = read_predictions(settings.predictions, benchmark.ids)
+    aliases: Mapping[str, str] = getattr(benchmark, "aliases", {})
+    predictions = read_predictions(settings.predictions, {*benchmark.ids, *aliases})
     output_dir = Path(settings.output_dir)
     make_folder("output_dir", output_dir)
     results = {
@@ -63,7 +65,7 @@ def main(config: DictConfig) -> None:
         **judge(benchmark, predictions),
     }
     write_results(output_dir, results)
-    num_missing = len(set(benchmark.ids) - {one.id for one in predictions})
+    num_missing = len(set(benchmark.ids) - {aliases.get(one.id, one.id) for one in predictions})
     missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""
     print(headline(results) + missing)
 

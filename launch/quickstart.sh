@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The whole pipeline in miniature, on two CPU cores: rows of five planning tasks, training files, a Mixture-of-Experts
-# model trained by Megatron-Core in several processes, exported, served by vLLM, and scored on unseen puzzles.
+# model trained by Megatron-Core in several processes, exported, served by vLLM and scored on unseen puzzles, then
+# improved by GRPO with verl, vLLM and Ray.
 #   ./launch/quickstart.sh [RUN]     RUN is the folder it writes (default: runs/quickstart)
 # Finished stages are not run again, an unfinished one goes on where it stopped; a new RUN starts afresh.
 #   QUICKSTART_STEPS, QUICKSTART_ROWS, QUICKSTART_HELDOUT   training steps, calendar rows, calendar puzzles asked
+#   QUICKSTART_RL_STEPS                                     steps of GRPO
 set -euo pipefail
-case "${1:-}" in -h|--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
+case "${1:-}" in -h|--help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 run=$(realpath -m "${1:-$(dirname "${BASH_SOURCE[0]}")/../runs/quickstart}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ./launch/setup.sh
@@ -15,6 +17,7 @@ export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1
 steps=${QUICKSTART_STEPS:-1200}
 rows=${QUICKSTART_ROWS:-24000}
 heldout=${QUICKSTART_HELDOUT:-200}
+rl_steps=${QUICKSTART_RL_STEPS:-10}
 processes=2
 if [[ $run =~ [^A-Za-z0-9_./+@-] ]]; then
   echo "quickstart: RUN=$run: Hydra reads some of its characters as syntax; give a folder of letters, digits and _./+@-" >&2
@@ -23,7 +26,7 @@ fi
 mkdir -p "$run"
 touch "$run/stages.jsonl"
 
-settings="QUICKSTART_STEPS=$steps QUICKSTART_ROWS=$rows QUICKSTART_HELDOUT=$heldout"
+settings="QUICKSTART_STEPS=$steps QUICKSTART_ROWS=$rows QUICKSTART_HELDOUT=$heldout QUICKSTART_RL_STEPS=$rl_steps"
 [[ -f $run/settings ]] || echo "$settings" > "$run/settings"
 if [[ $(<"$run/settings") != "$settings" ]]; then
   echo "quickstart: $run was begun with $(<"$run/settings"), not with $settings; give another folder: $0 RUN" >&2
@@ -70,7 +73,7 @@ export_rows() {
   local synth=$run/synth heldout=$run/heldout
   python -m data_synth.export "format=[indexed,parquet]" output_dir="$run/export" vocab_size=4096 num_workers=$processes \
     "input=[$synth/calendar/data.jsonl,$synth/meeting/data.jsonl,$synth/trip/data.jsonl,$synth/planning/data.jsonl]" &&
-  python -m data_synth.export tokenizer="$run/export/tokenizer" output_dir="$run/export_heldout" \
+  python -m data_synth.export "format=[indexed,parquet]" tokenizer="$run/export/tokenizer" output_dir="$run/export_heldout" \
     "input=[$heldout/calendar/data.jsonl,$heldout/meeting/data.jsonl,$heldout/trip/data.jsonl,$heldout/planning/data.jsonl]"
 }
 
@@ -104,6 +107,16 @@ serve_and_ask() {
     -- bash -c 'ask "$@"' ask "$2" '{base_url}'
 }
 
+# One GPU, or one process without; calendars, meetings and trips, whose answers this model gives without thoughts.
+reinforce() {
+  python -m magic_megatron.rl algorithm=grpo model.path="$run/hf_after" output_dir="$run/rl" "data.tasks=[scheduling]" \
+    "data.train=[$run/export/train.parquet]" "data.validation=[$run/export_heldout/train.parquet]" data.overlong=drop \
+    data.max_prompt_length=896 data.max_response_length=128 reward.scheduling_format=natural_plan \
+    nodes=1 gpus_per_node=1 rollout.tensor_parallel_size=1 rollout.num_workers=1 \
+    train.num_steps="$rl_steps" train.batch_size=4 train.save_interval="$rl_steps" optim.lr=3e-5 \
+    validation.num_prompts="$((heldout < 32 ? heldout : 32))" validation.num_samples=2 validation.interval="$rl_steps"
+}
+
 report() {
   python -m evaluation.report runs="$run" output="$run/report.html"
 }
@@ -116,6 +129,7 @@ stage convert_before convert 0 hf_before
 stage convert_after convert "$steps" hf_after
 stage eval_before serve_and_ask hf_before eval_before
 stage eval_after serve_and_ask hf_after eval_after
+stage rl reinforce
 echo "== report"
 report
 echo "quickstart: open $run/report.html"

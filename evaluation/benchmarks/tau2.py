@@ -60,6 +60,7 @@ class Tau2:
 
     Attributes:
         roles: what has to be served beside the agent.
+        aliases: the ids that these tasks have among several domains.
     """
 
     def __init__(self, domains: Mapping[str, Domain], options: Options) -> None:
@@ -73,6 +74,9 @@ class Tau2:
             for name, domain in domains.items()
             for task_id in domain.tasks
         )
+        self.aliases = {
+            f"{name}/{task_id}": task_id for name in domains for task_id in self.ids if self._alone
+        }
 
     async def play(self, sample_id: str, chat: Chat) -> dict[str, Any]:
         """The dialogue: ``messages``, ``termination_reason``, and a judge's ``judgement`` where there is one."""

@@ -8,8 +8,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHORT = {"QUICKSTART_STEPS": "30", "QUICKSTART_ROWS": "600", "QUICKSTART_HELDOUT": "8"}
-STAGES = ["synth", "heldout", "export", "sft", "convert_before", "convert_after", "eval_before", "eval_after"]
+SHORT = {
+    "QUICKSTART_STEPS": "30",
+    "QUICKSTART_ROWS": "600",
+    "QUICKSTART_HELDOUT": "8",
+    "QUICKSTART_RL_STEPS": "2",
+}
+STAGES = [
+    "synth",
+    "heldout",
+    "export",
+    "sft",
+    "convert_before",
+    "convert_after",
+    "eval_before",
+    "eval_after",
+    "rl",
+]
 
 
 def quickstart(run, **environment):
@@ -40,7 +55,8 @@ def test_the_summary_tells_what_was_done(run):
     assert summary["sft"].keys() >= {"max_vio_last", "num_tokens", "wall_s"}
     assert summary["eval"].keys() >= {"accuracy_before", "accuracy_after", "num_samples", "wall_s"}
     assert summary["eval"]["num_samples"] == 8
-    assert "rl" not in summary
+    assert summary["rl"].keys() >= {"reward_first", "reward_last", "num_steps", "wall_s"}
+    assert summary["rl"]["num_steps"] == 2
 
 
 def test_five_tasks_are_trained_on_and_held_out(run):
