@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from evaluation.address import check_address, without_credentials
 from evaluation.benchmarks import Message, Reply, ToolCall
 from evaluation.jsonl import encode
 from recipes.command import InputError
@@ -61,21 +62,9 @@ class Endpoint:
         """
         if self.base_url is None:
             return
-        try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host:
-            raise InputError(f"{group}.base_url: not an address; give http://HOST:PORT/v1")
+        check_address(group, self.base_url, self.timeout_s, self.api_key_env)
         if self.model is None:
             raise InputError(f"{group}.model=null: which model is it? give the name that the server knows")
-        self._check_numbers(group)
-        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
-            raise InputError(
-                f"{group}.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
-            )
-
-    def _check_numbers(self, group: str) -> None:
         for key, value, least in (
             ("concurrency", self.concurrency, 1),
             ("give_up_after", self.give_up_after, 1),
@@ -87,8 +76,6 @@ class Endpoint:
         ):
             if value < least:
                 raise InputError(f"{group}.{key}={value}: too small; give {least} or more")
-        if self.timeout_s <= 0:
-            raise InputError(f"{group}.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
 
     @property
     def url(self) -> httpx.URL:
@@ -99,7 +86,8 @@ class Endpoint:
     @property
     def shown_url(self) -> str:
         """The address without credentials and query, for files and messages."""
-        return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
+        assert self.base_url is not None
+        return without_credentials(self.base_url)
 
 
 @dataclass(frozen=True)

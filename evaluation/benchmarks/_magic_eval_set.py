@@ -7,7 +7,6 @@ tools that training never sees; scores on them aren't comparable with the paper'
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import evaluation
 from evaluation.benchmarks import Message, Source
+from evaluation.tool_text import system_text
 from recipes.command import InputError
 
 FOLDER = Path(evaluation.__path__[0]) / "data"
@@ -26,21 +26,6 @@ SHA256 = {
 }
 SCENARIOS = ("general", "dependency", "condition", "context_inheritance")
 LANGUAGES = ("en", "zh")
-
-_MANUAL = """# Tools
-
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
-<tools>
-{signatures}
-</tools>
-
-For each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:
-<tool_call>
-{{"name": <function-name>, "arguments": <args-json-object>}}
-</tool_call>"""
-"""The words of Qwen3's chat template (Apache-2.0), so that a model reads here what it reads in training."""
 
 
 class _Row(BaseModel):
@@ -89,9 +74,7 @@ class Dialogue:
     def prompt(self, place: int) -> list[Message]:
         """What comes before ``messages[place]``, as plain turns: tools in the system's words, answers as users'."""
         system, *rest = self.messages[:place]
-        signatures = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in self.tools)
-        manual = f"{system['content']}\n\n{_MANUAL.format(signatures=signatures)}"
-        turns: list[Message] = [{"role": "system", "content": manual}]
+        turns: list[Message] = [{"role": "system", "content": system_text(system["content"], self.tools)}]
         was_tool = False
         for message in rest:
             if message["role"] != "tool":

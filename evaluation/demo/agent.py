@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from evaluation import tool_text
 from evaluation.benchmarks import Message
 from evaluation.client import RequestFailedError
-from evaluation.demo import tool_text
 from evaluation.demo.events import Event, Events
 from evaluation.demo.splitter import Part, Splitter
 from evaluation.demo.stream import Said, StreamClient

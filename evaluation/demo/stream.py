@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
+from evaluation.address import check_address
 from evaluation.benchmarks import Message
 from evaluation.client import RETRIED_STATUS, Generation, RequestFailedError
 from recipes.command import InputError
@@ -32,21 +33,10 @@ class Server:
     api_key_env: str | None
 
     def __post_init__(self) -> None:
-        try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host:
-            raise InputError("endpoint.base_url: not an address; give http://HOST:PORT/v1")
-        if self.timeout_s <= 0:
-            raise InputError(f"endpoint.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
+        check_address("endpoint", self.base_url, self.timeout_s, self.api_key_env)
         for key, value in (("max_retries", self.max_retries), ("backoff_s", self.backoff_s)):
             if value < 0:
                 raise InputError(f"endpoint.{key}={value}: too small; give 0 or more")
-        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
-            raise InputError(
-                f"endpoint.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
-            )
 
 
 @dataclass(frozen=True)

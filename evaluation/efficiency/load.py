@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 
 import httpx
 
+from evaluation.address import check_address, without_credentials
 from evaluation.efficiency.stream import Recording
 from evaluation.jsonl import quote
-from recipes.command import InputError
 
 MOST_BYTES = 1 << 26
 """Of one answer; a stream that goes on after that is broken off, its request failed."""
@@ -30,23 +30,12 @@ class Target:
     api_key_env: str | None
 
     def __post_init__(self) -> None:
-        try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL:
-            url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host:
-            raise InputError("endpoint.base_url: not an address; give http://HOST:PORT/v1")
-        if self.timeout_s <= 0:
-            raise InputError(f"endpoint.timeout_s={self.timeout_s}: no time at all; give seconds above 0")
-        if self.api_key_env is not None and not os.environ.get(self.api_key_env):
-            raise InputError(
-                f"endpoint.api_key_env={self.api_key_env}: no such environment variable; export the key in it"
-            )
+        check_address("endpoint", self.base_url, self.timeout_s, self.api_key_env)
 
     @property
     def shown_url(self) -> str:
         """The address without credentials and query, for files and messages."""
-        return str(httpx.URL(self.base_url).copy_with(userinfo=b"", query=None, fragment=None))
+        return without_credentials(self.base_url)
 
     def url(self, path: str) -> str:
         """Of the OpenAI-compatible interface: ``url("/chat/completions")``."""

@@ -11,8 +11,8 @@ from evaluation.demo.agent import Agent, Loop
 from evaluation.demo.calculator import CALCULATOR
 from evaluation.demo.events import Event, Session
 from evaluation.demo.stream import Server, StreamClient
-from evaluation.demo.tool_text import read_call, responses_text
 from evaluation.demo.toolbox import Toolbox
+from evaluation.tool_text import read_call, responses_text
 from recipes.command import InputError
 
 
