@@ -48,12 +48,13 @@ def evaluate(url, out, *overrides):
 
 def test_every_benchmark_in_every_variant_and_what_has_no_data_is_told_at_the_end(data, tmp_path):
     out = tmp_path / "out"
+    prices = ("endpoint.price.prompt=1", "endpoint.price.completion=2.5")
     with serving(lambda prompt, attempt, handler: handler.reply(completion(SLOT))) as server:
         done = evaluate(
             server.url,
             out,
             *("benchmark=[natural_plan,worfbench]", f"suite.natural_plan.data={data}", "num_trials=2"),
-            *("endpoint.price.prompt=1", "endpoint.price.completion=2.5"),
+            *prices,
         )
         assert done.returncode == 1 and "Traceback" not in done.stderr
         assert len(server.requests) == 6
@@ -61,7 +62,7 @@ def test_every_benchmark_in_every_variant_and_what_has_no_data_is_told_at_the_en
             server.url,
             out,
             *("benchmark=[natural_plan]", f"suite.natural_plan.data={data}", "num_trials=2"),
-            "suite.natural_plan.subtask=calendar",
+            *("suite.natural_plan.subtask=calendar", *prices),
         )
         assert again.returncode == 0, again.stderr
         assert len(server.requests) == 6, "what was done stays done"

@@ -1,10 +1,13 @@
 """Recipes of engines, and what verl is told of them."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+
+os.environ["VERL_PLATFORM"] = "cpu"
 from verl.utils.config import omega_conf_to_dataclass
 
 from magic_megatron.config.platform import PlatformConfig
