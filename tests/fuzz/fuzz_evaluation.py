@@ -242,13 +242,9 @@ def _load(name: str, *overrides: str, data: Path | None = None) -> Benchmark:
             language=config.language,
             mode=config.mode,
             embedding=config.embedding,
-            options={key: config.options[key] for key in config.options if key != "judge"} | _judge(config),
+            options={key: config.options[key] for key in config.options},
         ),
     )
-
-
-def _judge(config: Any) -> dict[str, Any]:
-    return {"judge": None} if "judge" in config.options else {}
 
 
 MAKERS: dict[str, list[Callable[[Path], Target]]] = {
