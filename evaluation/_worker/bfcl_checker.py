@@ -228,7 +228,7 @@ def _decode_step(answer: Any, mode: str | None) -> list[str]:
             statements = []
         else:
             statements = decoder.default_decode_execute_prompting(answer)
-    except Exception:
+    except Exception:  # the official runner ends a turn at whatever its decoder raises
         return []
     return [] if executor.is_empty_execute_response(statements) else statements
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -32,9 +33,12 @@ def run_rl(config: RlConfig) -> None:
         _write_verl_config(plan)
         print(f"nothing is wrong; verl's config is in {Path(config.output_dir) / 'verl.yaml'}")
         return
-    log = Path(config.output_dir) / "logs" / "fork_server.log"
-    log.parent.mkdir(exist_ok=True)
-    with worker_executable(config.platform.name, environment, log) as executable:
+    with contextlib.ExitStack() as stack:
+        executable: dict[str, str] = {}
+        if config.ray.address is None:  # forks know one node of one cluster, the one that starts here
+            log = Path(config.output_dir) / "logs" / "fork_server.log"
+            log.parent.mkdir(exist_ok=True)
+            executable = stack.enter_context(worker_executable(config.platform.name, environment, log))
         _train(plan, _write_verl_config(plan), {"env_vars": environment, **executable})
 
 
