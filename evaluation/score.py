@@ -27,11 +27,10 @@ ASKING = ("variants", "num_shots", "num_trials", "thinking", "generation", "conc
 
 
 @dataclass(frozen=True)
-class ScoreSettings:
-    """``recipes/score.yaml``."""
+class Chosen:
+    """Which benchmark, and what of it: the keys that asking and scoring have in common."""
 
     benchmark: str
-    predictions: str
     output_dir: str
     subtask: str | None
     language: str | None
@@ -40,20 +39,31 @@ class ScoreSettings:
     gold: Gold
     options: dict[str, Any]
 
+    @property
+    def source(self) -> benchmarks.Source:
+        """Which part of the benchmark, over which data."""
+        return benchmarks.Source(
+            subtask=self.subtask,
+            data=self.gold.data,
+            language=self.language,
+            mode=self.mode,
+            embedding=self.embedding,
+            options=self.options,
+        )
+
+
+@dataclass(frozen=True)
+class ScoreSettings(Chosen):
+    """``recipes/score.yaml``."""
+
+    predictions: str
+
 
 def main(config: DictConfig) -> None:
     """Write ``results.json`` with a verdict per line of the predictions, in their order."""
     keys = [str(key) for key in config if key not in ASKING]
     settings = typed(ScoreSettings, OmegaConf.masked_copy(config, keys))
-    source = benchmarks.Source(
-        subtask=settings.subtask,
-        data=settings.gold.data,
-        language=settings.language,
-        mode=settings.mode,
-        embedding=settings.embedding,
-        options=settings.options,
-    )
-    benchmark = benchmarks.load(settings.benchmark, source)
+    benchmark = benchmarks.load(settings.benchmark, settings.source)
     aliases: Mapping[str, str] = getattr(benchmark, "aliases", {})
     predictions = read_predictions(settings.predictions, {*benchmark.ids, *aliases})
     output_dir = Path(settings.output_dir)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from evaluation.benchmarks import Source
 from evaluation.chat import GROUPS, Role
 from evaluation.client import Endpoint, Generation
-from evaluation.score import Gold
+from evaluation.score import Chosen
 from recipes.command import InputError
 
 
 @dataclass(frozen=True)
-class EvalSettings:
+class EvalSettings(Chosen):
     """``recipes/eval.yaml`` with one benchmark."""
 
-    benchmark: str
-    output_dir: str
-    subtask: str | None
-    language: str | None
-    mode: str | None
-    embedding: str | None
-    gold: Gold
-    options: dict[str, Any]
     variants: list[dict[str, Any]]
     num_shots: int | None
     limit: int | None
@@ -67,15 +59,7 @@ class EvalSettings:
     @property
     def source(self) -> Source:
         """Which part of the benchmark, over which data."""
-        return Source(
-            subtask=self.subtask,
-            data=self.gold.data,
-            language=self.language,
-            mode=self.mode,
-            embedding=self.embedding,
-            num_shots=self.num_shots,
-            options=self.options,
-        )
+        return replace(super().source, num_shots=self.num_shots)
 
     def identity(self) -> dict[str, Any]:
         """What decides the answers: all but where the models are served and how patiently they are asked."""

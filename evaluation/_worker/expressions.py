@@ -8,36 +8,16 @@ from __future__ import annotations
 
 import ast
 import math
-import operator
 import re
 from collections.abc import Callable
 from typing import Any
+
+from evaluation.operators import BINARY, UNARY
 
 MAX_BITS = 1 << 14
 """Of an integer; Python prints none of more than 4,300 digits."""
 MAX_ITEMS = 100_000
 """Characters and elements of a repeated text or list."""
-
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.UAdd: operator.pos,
-    ast.USub: operator.neg,
-    ast.Invert: operator.invert,
-    ast.Not: operator.not_,
-}
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-    ast.BitAnd: operator.and_,
-}
 
 type Lookup = Callable[[str], Callable[..., Any] | None]
 """What may be called, by the name it is written with, ``f`` or ``a.f``; None for all else."""
@@ -68,7 +48,7 @@ def _value(node: ast.expr, lookup: Lookup) -> Any:
             pairs = zip(node.keys, node.values, strict=True)
             return {_value(_present(k), lookup): _value(v, lookup) for k, v in pairs}
         case ast.UnaryOp():
-            return _UNARY[type(node.op)](_value(node.operand, lookup))
+            return UNARY[type(node.op)](_value(node.operand, lookup))
         case ast.BinOp():
             return _combine(type(node.op), _value(node.left, lookup), _value(node.right, lookup))
         case ast.Call():
@@ -106,13 +86,13 @@ def _present[T](part: T | None) -> T:
 
 
 def _combine(kind: type[ast.operator], left: Any, right: Any) -> Any:
-    if kind not in _BINARY:
+    if kind not in BINARY:
         raise TypeError(f"unsupported operand type(s) for {kind.__name__}")
     if kind in (ast.Pow, ast.LShift, ast.Mult) and _is_too_large(kind, left, right):
         raise OverflowError("a value too large to compute")
     if kind is ast.Mod and isinstance(left, str | bytes) and _pads(left):
         raise OverflowError("a text too long to format")
-    return _BINARY[kind](left, right)
+    return BINARY[kind](left, right)
 
 
 def _is_too_large(kind: type[ast.operator], left: Any, right: Any) -> bool:

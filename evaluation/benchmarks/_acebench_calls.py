@@ -8,37 +8,18 @@ only ``eval`` could answer (calls and names within arithmetic, results of more t
 from __future__ import annotations
 
 import ast
-import operator
 import re
 import warnings
 from collections.abc import Callable
 from typing import Any
+
+from evaluation.operators import BINARY, UNARY
 
 type Call = dict[Any, Any]
 """One call: its name to its arguments by name. Positional arguments are dropped, as officially."""
 
 MOST_BYTES = 12_500
 _BRACKET = re.compile(r"[\[\]]")
-_UNARY: dict[type, Callable[[Any], Any]] = {
-    ast.UAdd: operator.pos,
-    ast.USub: operator.neg,
-    ast.Invert: operator.invert,
-    ast.Not: operator.not_,
-}
-_BINARY: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-    ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-}
 
 
 class UnreadableError(ValueError):
@@ -167,12 +148,12 @@ def _arithmetic(node: ast.expr) -> Any:
         case ast.Tuple(elts=elements):
             return tuple(_arithmetic(element) for element in elements)
         case ast.UnaryOp(op=sign, operand=operand):
-            return _UNARY[type(sign)](_arithmetic(operand))
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
+            return UNARY[type(sign)](_arithmetic(operand))
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in BINARY:
             a, b = _arithmetic(left), _arithmetic(right)
             if _bound(a, sign, b) > MOST_BYTES:
                 raise UnreadableError("arithmetic with a result that is too large")
-            return _BINARY[type(sign)](a, b)
+            return BINARY[type(sign)](a, b)
         case _:
             raise UnreadableError("arithmetic over something else than literals")
 

@@ -47,18 +47,17 @@ def test_a_failure_is_status_1():
     assert done.returncode == 1 and done.stdout == "! HTTP 404: no such model\n" and not done.stderr
 
 
+def tools_demo(server):
+    return [
+        *(sys.executable, "-m", "evaluation.demo"),
+        *("demo=tools", f"endpoint.base_url={server.url}", "model=tiny"),
+    ]
+
+
 def test_a_chat_from_a_pipe():
     with DemoServer([says("one"), status(400), says("two"), says("three")]) as server:
-        command = [
-            sys.executable,
-            "-m",
-            "evaluation.demo",
-            "demo=tools",
-            f"endpoint.base_url={server.url}",
-            "model=tiny",
-        ]
         typed = "first\n\nfails\nsecond\n/new\nthird\n/quit\nnever\n"
-        done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(tools_demo(server), input=typed, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and done.stdout == "one\n! HTTP 400: oops\ntwo\na new chat\nthree\n"
     users = [[m["content"] for m in body["messages"] if m["role"] == "user"] for body in server.bodies]
     assert users == [["first"], ["first", "fails"], ["first", "second"], ["third"]]
@@ -66,15 +65,9 @@ def test_a_chat_from_a_pipe():
 
 def test_the_page_is_served_until_it_is_interrupted():
     with DemoServer([calls(SUM)]) as server:
-        command = [
-            sys.executable,
-            "-m",
-            "evaluation.demo",
-            "demo=tools",
-            f"endpoint.base_url={server.url}",
-            "model=tiny",
-        ]
-        process = subprocess.Popen([*command, "serve=true", "port=0"], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*tools_demo(server), "serve=true", "port=0"], stdout=subprocess.PIPE, text=True
+        )
         try:
             line = process.stdout.readline()
             assert line.startswith("the page: http://127.0.0.1:") and "/#" in line
