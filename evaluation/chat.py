@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from evaluation.asked import Asked
 from evaluation.benchmarks import Message, Reply
 from evaluation.client import ChatClient
 from evaluation.journal import Journal
@@ -57,6 +58,7 @@ class SampleChat:
         self._sample_id = sample_id
         self._trial = trial
         self._num_asked = 0
+        self._before: dict[Role, Asked] = {}
 
     @property
     def seed(self) -> int:
@@ -81,12 +83,16 @@ class SampleChat:
             raise missing_role(role, self._sample_id)
         index, self._num_asked = self._num_asked, self._num_asked + 1
         digest = _digest(role, messages, tools, stop)
+        asked = Asked([dict(message) for message in messages], list(tools or ()))
+        before, self._before[role] = self._before.get(role, Asked()), asked
         journal = self._chats.journal
         kept = journal.answer(self._sample_id, self._trial, index)
         if kept is None:
             answer = await self._chats.clients[role].ask(messages, self.seed, tools, stop)
             self._chats.num_answers += 1
-            journal.keep_answer(self._sample_id, self._trial, role, index, digest, answer)
+            journal.keep_answer(
+                self._sample_id, self._trial, role, index, digest, asked.beyond(before), answer
+            )
             return answer.reply
         if kept.digest != digest:
             raise InputError(

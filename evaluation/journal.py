@@ -11,7 +11,7 @@ import dataclasses
 import fcntl
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
 from evaluation.results import Prediction
 from recipes.command import InputError, make_folder
 
-FILES = ("results.json", "predictions.jsonl", "requests.jsonl", "settings.json")
+FILES = ("results.json", "gold.jsonl", "predictions.jsonl", "requests.jsonl", "settings.json")
 
 
 @contextmanager
@@ -91,11 +91,19 @@ class Journal:
         return self._answers.get((sample_id, trial, index))
 
     def keep_answer(
-        self, sample_id: str, trial: int, role: str, index: int, digest: str, answer: Answer
+        self,
+        sample_id: str,
+        trial: int,
+        role: str,
+        index: int,
+        digest: str,
+        asked: Mapping[str, Any],
+        answer: Answer,
     ) -> None:
-        """Put an answer on disk."""
+        """Put an answer on disk; ``asked``: beyond what was asked of this role before (``evaluation/asked.py``)."""
         line = {
             **{"id": sample_id, "trial": trial, "role": role, "index": index, "digest": digest},
+            "asked": asked,
             **dataclasses.asdict(answer),
             "start": self._start,
             "elapsed_s": round(time.monotonic() - self._began, 4),

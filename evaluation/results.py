@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.benchmarks import Benchmark, Judged, Verdict
-from evaluation.jsonl import encode, read_lines, read_text, replace
+from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
 from recipes.command import InputError
 
 NO_TEXT = Verdict(0.0, "no text")
@@ -98,6 +98,13 @@ def _sample_line(one: Prediction, verdict: Verdict) -> dict[str, Any]:
 def write_results(output_dir: Path, results: dict[str, Any]) -> None:
     """Replace ``results.json`` in the folder ``output_dir`` in one step."""
     replace(output_dir / "results.json", encode(results, indent=1) + b"\n")
+
+
+def write_gold(output_dir: Path, benchmark: Benchmark, ids: Iterable[str]) -> None:
+    """Replace ``gold.jsonl`` in the folder: ``{"id", "gold"}`` of each id for which the benchmark can say it."""
+    golds = ((sample_id, benchmark.gold(sample_id)) for sample_id in dict.fromkeys(ids))
+    lines = [{"id": sample_id, "gold": gold} for sample_id, gold in golds if gold is not None]
+    write_lines(output_dir / "gold.jsonl", lines)
 
 
 def headline(results: dict[str, Any]) -> str:

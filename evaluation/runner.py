@@ -15,7 +15,7 @@ from evaluation.benchmarks import Benchmark
 from evaluation.chat import Chats, Role, missing_role
 from evaluation.client import ChatClient, Endpoint, RequestFailedError
 from evaluation.journal import Journal, hold
-from evaluation.results import judge, write_results
+from evaluation.results import judge, write_gold, write_results
 from evaluation.settings import EvalSettings
 
 NOT_ASKED = "not asked: the run was given up"
@@ -50,6 +50,7 @@ def evaluate(settings: EvalSettings) -> dict[str, Any]:
             "errors": [_error(settings, task, errors[task]) for task in tasks if task in errors],
             "totals": _totals(settings, journal),
         }
+        write_gold(output_dir, benchmark, ids)
         write_results(output_dir, results)
     return results
 

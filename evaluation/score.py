@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from evaluation import benchmarks
 from evaluation.command import start
-from evaluation.results import headline, judge, read_predictions, write_results
+from evaluation.results import headline, judge, read_predictions, write_gold, write_results
 from recipes.command import make_folder, typed
 
 
@@ -74,6 +74,7 @@ def main(config: DictConfig) -> None:
         "language": settings.language,
         **judge(benchmark, predictions),
     }
+    write_gold(output_dir, benchmark, (one.id for one in predictions))
     write_results(output_dir, results)
     num_missing = len(set(benchmark.ids) - {aliases.get(one.id, one.id) for one in predictions})
     missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""

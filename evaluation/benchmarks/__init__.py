@@ -122,6 +122,10 @@ class Benchmark(Protocol):
         """Judge a prediction. Total: no JSON value makes it raise or take more than linear time."""
         ...
 
+    def gold(self, sample_id: str) -> Any:
+        """What is right, for those who read verdicts: a text or another JSON value, None where nothing says it."""
+        ...
+
     def group(self, sample_id: str) -> str:
         """The row of the benchmark's own breakdown that this sample counts in."""
         ...

@@ -149,6 +149,13 @@ class AceBench:
         except UnreadableError as error:
             return Verdict(0, f"{error} in {quote(answer)}")
 
+    def gold(self, sample_id: str) -> Any:
+        """The calls or the words wanted; of a scene the states, and the commands on the way there."""
+        answer = self._samples[sample_id].answer
+        if not answer.mile_stone:
+            return answer.ground_truth
+        return {"ground_truth": answer.ground_truth, "mile_stone": answer.mile_stone}
+
     def group(self, sample_id: str) -> str:
         """The category, by which the official evaluator breaks its figures down."""
         return self._samples[sample_id].category

@@ -14,6 +14,7 @@ them. For a finished model Table 5 gives one figure, which is ``success``.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -142,6 +143,12 @@ class Alfworld:
                 num_steps += 1
                 num_invalid += not state.valid
         return _Outcome(state.won, num_steps, num_invalid)
+
+    def gold(self, sample_id: str) -> list[str] | None:
+        """The plan that lies beside a built game; there is none beside an official one."""
+        game = self._instances[sample_id].get("game")
+        plan = Path(game).with_name("plan.json") if isinstance(game, str) else None
+        return json.loads(plan.read_bytes()) if plan and plan.is_file() else None
 
     def group(self, sample_id: str) -> str:
         """The task type; games that were built say so."""

@@ -107,6 +107,10 @@ class BfclV3:
             )
         return Verdict(0.0, judged["message"], {"error_type": judged["error_type"]})
 
+    def gold(self, sample_id: str) -> Any:
+        """The possible answers; None where the category has none."""
+        return self._worker.call("gold", sample_id=sample_id)
+
     def group(self, sample_id: str) -> str:
         """The sample's category."""
         return self._category[sample_id]

@@ -112,6 +112,10 @@ class MagicEvalPlan:
         cosine = float(self._embedder.cosines([_whole(plan)], [_whole(wanted)])[0, 0])
         return round(min(max(cosine, 0.0), 1.0), 6)
 
+    def gold(self, sample_id: str) -> list[str]:
+        """The steps of the dialogue's last plan."""
+        return self._dialogues[sample_id].wanted[-1]
+
     def group(self, sample_id: str) -> str:
         """The scenario."""
         return self._dialogues[sample_id].scenario

@@ -67,6 +67,10 @@ class MagicEvalTool:
         score = {"name": _share(total.names, total.of_names), "argument": _share(total.calls, total.of_calls)}
         return Verdict(score, _reason(pairs, counts))
 
+    def gold(self, sample_id: str) -> list[list[Any]]:
+        """The calls of each message."""
+        return list(self._dialogues[sample_id].wanted)
+
     def group(self, sample_id: str) -> str:
         """The scenario."""
         return self._dialogues[sample_id].scenario

@@ -143,6 +143,7 @@ class _Sample:
     """A puzzle's fields as judged, its prompts, and the row of the breakdown it counts in."""
 
     gold: Any
+    solution: list[str] | str | None
     messages: list[Message]
     group: str
 
@@ -199,6 +200,11 @@ class NaturalPlan:
             return Verdict(0, "no text")
         return self._judge(self._samples[sample_id].gold, prediction)
 
+    def gold(self, sample_id: str) -> str | None:
+        """The plan that comes with the puzzle."""
+        plan = self._samples[sample_id].solution
+        return "\n".join(plan) if isinstance(plan, list) else plan
+
     def group(self, sample_id: str) -> str:
         """The puzzle's size, by which the official scripts break their figures down."""
         return self._samples[sample_id].group
@@ -253,7 +259,7 @@ def _sample(data: str, subtask: str, sample_id: str, fields: Any, messages: list
         raise InputError(
             f"data={data}: {sample_id}: {where}: {first['msg']}; is it {subtask} data?"
         ) from None
-    return _Sample(gold, messages, rules.group(gold))
+    return _Sample(gold, fields.get("golden_plan"), messages, rules.group(gold))
 
 
 def _read_items(path: str, subtask: str, num_shots: int | None) -> list[tuple[str, Any, list[Message]]]:

@@ -122,6 +122,12 @@ class Tau2:
                 return _broken(second, trajectory)
         return _verdict(task, trajectory, figures, judged)
 
+    def gold(self, sample_id: str) -> dict[str, Any]:
+        """The gold's actions, and what the user must be told."""
+        domain, task = self._find(sample_id)
+        scene = domain.scene(task.id)
+        return {"actions": scene.gold_actions, "information": scene.gold_information}
+
     def group(self, sample_id: str) -> str:
         """The domain."""
         return self._find(sample_id)[0].name

@@ -51,6 +51,7 @@ class _Options(BaseModel, extra="forbid"):
 @dataclass(frozen=True)
 class _Sample:
     gold: Graph
+    solution: str
     messages: list[Message]
 
 
@@ -91,6 +92,10 @@ class WorfBench:
             "graph_f1": graph_f1(graph, gold, cosines, self._mode),
         }
         return Verdict(scores, f"{_size(graph)}; the gold has {_size(gold)}")
+
+    def gold(self, sample_id: str) -> str:
+        """The row's own workflow."""
+        return self._samples[sample_id].solution
 
     def group(self, sample_id: str) -> str:
         """The set."""
@@ -159,7 +164,9 @@ def _read_set(file: Path, shots: list[Message]) -> dict[str, _Sample]:
         gold = read(row.conversations[-1].content) if len(row.conversations) > 2 else None
         if gold is None:
             raise InputError(f"data={file}: row {index} has no workflow as its last turn; is it WorfBench's?")
-        samples[f"{file.parent.name}/{index}"] = _Sample(gold, _chat(row.conversations, shots))
+        samples[f"{file.parent.name}/{index}"] = _Sample(
+            gold, row.conversations[-1].content, _chat(row.conversations, shots)
+        )
     return samples
 
 

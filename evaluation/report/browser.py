@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.asked import Asked
 from evaluation.report.results_folder import EFFICIENCY, Entrant, Result, Sample
 from evaluation.report.sources import Sources
 
@@ -74,18 +75,36 @@ def _lines(result: Result, sources: Sources, texts: _Texts) -> Iterator[list[Any
             {name: round(score, 4) for name, score in sample.figures.items()},
             texts.number(sample.reason),
             texts.number(shown(prediction)) if result.predictions else -1,
-            *_asked(result, sample.id, sources, texts),
+            *_asked(result, sample.id, sample.trial, sources, texts),
             texts.number(shown(sample.model_extra)) if sample.model_extra else -1,
         ]
     for error in result.errors if result.benchmark != EFFICIENCY else []:
-        name, why = str(error.get("id")), texts.number(str(error.get("error")))
-        yield [name, error.get("trial", 0), 3, {}, why, -1, *_asked(result, name, sources, texts), -1]
+        name, trial, why = str(error.get("id")), error.get("trial", 0), texts.number(str(error.get("error")))
+        yield [name, trial, 3, {}, why, -1, *_asked(result, name, trial, sources, texts), -1]
 
 
-def _asked(result: Result, name: str, sources: Sources, texts: _Texts) -> tuple[int, int]:
-    """Numbers of prompt and gold."""
+def _asked(result: Result, name: str, trial: int, sources: Sources, texts: _Texts) -> tuple[int, int]:
+    """Numbers of prompt and gold: the run's own, else the data's."""
     source = sources.get((result.benchmark, result.language or "", name))
-    return (-1, -1) if source is None else (texts.number(source.prompt), texts.number(source.gold))
+    asked, gold = result.dialogues.get((name, trial)), result.golds.get(name)
+    prompt = _written(asked) if asked else source.prompt if source else None
+    solution = shown(gold) if gold is not None else source.gold if source else None
+    return texts.number(prompt), texts.number(solution)
+
+
+def _written(asked: Asked) -> str:
+    """A request as a text: the tools, then who said what; what has one message only stands alone."""
+    tools = [json.dumps(tool, ensure_ascii=False) for tool in asked.tools]
+    if not tools and len(asked.messages) == 1:
+        return str(asked.messages[0].get("content"))
+    said = [f"[{message.get('role')}]\n{_said(message)}" for message in asked.messages]
+    return "\n\n".join([*(["[tools]\n" + "\n".join(tools)] if tools else []), *said])
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    calls = message.get("tool_calls")
+    parts = [message.get("content"), json.dumps(calls, ensure_ascii=False) if calls else None]
+    return "\n".join(str(part) for part in parts if part)
 
 
 def _cut(text: str, most: int) -> str:

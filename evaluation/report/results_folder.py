@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from evaluation.asked import Asked, replay
 from evaluation.jsonl import read_lines, read_text
 from recipes.command import InputError
 
@@ -61,6 +62,8 @@ class Result:
         part: subtask and language; None where the benchmark was run whole.
         settings: of the run, empty where predictions of another origin were scored.
         predictions: in the order of ``samples``, empty where they lie elsewhere.
+        dialogues: of each sample and trial, what was asked last of the model.
+        golds: what is right, by id.
     """
 
     benchmark: str
@@ -74,6 +77,8 @@ class Result:
     levels: list[dict[str, Any]] = field(repr=False)
     settings: dict[str, Any] = field(repr=False)
     predictions: list[Any] = field(repr=False)
+    dialogues: Mapping[tuple[str, int], Asked] = field(repr=False)
+    golds: Mapping[str, Any] = field(repr=False)
 
     @property
     def title(self) -> str:
@@ -147,7 +152,6 @@ def _read(file: Path) -> Result:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise InputError(f"runs={file}: {place}: {first['msg']}; run its evaluation again") from None
-    settings = file.with_name("settings.json")
     parts = [part for part in (record.subtask, record.language) if part]
     return Result(
         benchmark=record.benchmark,
@@ -159,8 +163,10 @@ def _read(file: Path) -> Result:
         samples=record.per_sample,
         errors=record.errors,
         levels=record.levels,
-        settings=next(_lines(settings, whole=True), {}),
+        settings=_settings(file.with_name("settings.json")),
         predictions=_predictions(file.with_name("predictions.jsonl"), record.per_sample),
+        dialogues=_dialogues(file.with_name("requests.jsonl")),
+        golds={str(line.get("id")): line.get("gold") for line in _lines(file.with_name("gold.jsonl"))},
     )
 
 
@@ -182,10 +188,28 @@ def _predictions(path: Path, samples: Sequence[Sample]) -> list[Any]:
     return [by_key.get((sample.id, sample.trial)) for sample in samples] if lines else []
 
 
-def _lines(path: Path, whole: bool = False) -> Iterator[dict[str, Any]]:
-    """The objects of a file with one a line, or of one that is an object as a whole; none if it isn't there."""
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        settings = json.loads(read_text("runs", str(path)))
+    except (JSONDecodeError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise InputError(f"runs={path}: no JSON object; run its evaluation again")
+    return settings
+
+
+def _dialogues(path: Path) -> dict[tuple[str, int], Asked]:
+    """The model's last request of each sample and trial; none of a run that didn't keep what it asked."""
+    news: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for line in sorted(_lines(path), key=lambda line: line.get("index", 0)):
+        if line.get("role") == "agent" and "asked" in line:
+            news.setdefault((str(line.get("id")), line.get("trial", 0)), []).append(line["asked"])
+    return {key: replay(each) for key, each in news.items()}
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one a line; none if it isn't there."""
     if path.exists():
-        text = read_text("runs", str(path))
-        yield from (
-            line for _, line in read_lines("runs", str(path), " ".join(text.split("\n")) if whole else text)
-        )
+        yield from (line for _, line in read_lines("runs", str(path), read_text("runs", str(path))))

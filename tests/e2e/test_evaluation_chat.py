@@ -14,6 +14,7 @@ import pytest
 from chat_server import completion, serving
 from talk_worker import NUM_TURNS, TOOL, Talk, endpoint, play
 
+from evaluation.asked import replay
 from evaluation.benchmarks import Reply, ToolCall
 from evaluation.chat import Chats
 from evaluation.client import ChatClient, Generation
@@ -64,6 +65,15 @@ def test_killed_in_the_middle_of_episodes_nothing_is_asked_twice(tmp_path):
         assert sum(total["num_requests"] for total in totals.values()) == 8 * NUM_ASKED
         keys = [(line["id"], line["trial"], line["index"]) for line in requests_in(out)]
         assert len(set(keys)) == 8 * NUM_ASKED
+
+        news = {}
+        for line in sorted(requests_in(out), key=lambda line: line["index"]):
+            news.setdefault((line["id"], line["trial"], line["role"]), []).append(line["asked"])
+        asked = [replay(each[: n + 1]).messages for each in news.values() for n in range(len(each))]
+        sent = [request["messages"] for request in server.requests]
+        assert all(messages in sent for messages in asked) and len(asked) == 8 * NUM_ASKED
+        assert all(replay(each).tools == [TOOL] for key, each in news.items() if key[2] == "agent")
+        assert max(len(each["messages"]) for key in news if key[2] == "agent" for each in news[key]) == 2
 
         whole, _, _ = play(tmp_path / "whole", server.url, "talk", 2)
         assert whole == predictions

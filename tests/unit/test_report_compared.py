@@ -269,6 +269,32 @@ def test_prompts_and_solutions_come_from_the_benchmark_s_files(tmp_path):
         compare_entrants([read_run(str(run))], GoldFiles(None, str(run), None), FEW, LIMITS)
 
 
+def test_what_a_run_asked_and_its_gold_come_before_the_benchmark_s_files(tmp_path):
+    write(tmp_path / "trip.json", {"t0": {"prompt_0shot": "the file's", "golden_plan": "the file's"}})
+    run = tmp_path / "run"
+    samples = [{"id": "t0", "trial": trial, "score": 1, "reason": ""} for trial in (0, 1)]
+    save(run / "a", "natural_plan", samples, {"accuracy": 1.0}, subtask="trip")
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tool = {"type": "function", "function": {"name": "f"}}
+    first = {"kept": 0, "messages": [{"role": "user", "content": "ask"}], "tools": [tool]}
+    answers = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "7"},
+    ]
+    lines = [
+        {"id": "t0", "trial": 0, "role": "agent", "index": 2, "asked": {"kept": 1, "messages": answers}},
+        {"id": "t0", "trial": 0, "role": "user", "index": 1, "asked": {"kept": 0, "messages": []}},
+        {"id": "t0", "trial": 0, "role": "agent", "index": 0, "asked": first},
+    ]
+    write(run / "a" / "requests.jsonl", *lines)
+    write(run / "a" / "gold.jsonl", {"id": "t0", "gold": ["x"]})
+    files = GoldFiles(str(tmp_path / "trip.json"), None, None)
+    found = compare_entrants([read_run(str(run))], files, FEW, LIMITS).browser
+    shown = {row[3]: (found["texts"][row[8]], found["texts"][row[9]]) for row in found["samples"]}
+    said = f"[tools]\n{json.dumps(tool)}\n\n[user]\nask\n\n[assistant]\n{json.dumps([call])}\n\n[tool]\n7"
+    assert shown == {0: (said, '[\n "x"\n]'), 1: ("the file's", '[\n "x"\n]')}
+
+
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
     for parent in ("x", "y"):
         samples = [{"id": "0", "score": 1, "reason": ""}]
