@@ -26,8 +26,9 @@ read -ra xxpo <<< "$XXPO"
 read -ra rl <<< "${RL:-}"
 NODE_RANK=${NODE_RANK:-0}
 mkdir -p "$run/done"
+(( NODE_RANK > 0 )) || rm -f "$run/done/failed"
 
-# Node 0 says when a stage is done, the others wait for its word.
+# Node 0 says when a stage is done, or that it failed; the others wait for its word.
 stage() {
   local name=$1 status=0
   shift
@@ -37,12 +38,19 @@ stage() {
   fi
   echo "== $name"
   "$@" || status=$?
-  (( status == 0 )) || { echo "magicagent: stage $name ended with status $status; mend it and run the same command again" >&2; exit "$status"; }
+  if (( status )); then
+    (( NODE_RANK > 0 )) || touch "$run/done/failed"
+    echo "magicagent: stage $name ended with status $status; mend it and run the same command again" >&2
+    exit "$status"
+  fi
   if (( NODE_RANK == 0 )); then
     touch "$run/done/$name"
-  else
-    until [[ -e $run/done/$name ]]; do sleep 1; done
+    return
   fi
+  until [[ -e $run/done/$name ]]; do
+    [[ ! -e $run/done/failed ]] || refuse "stage $name failed on node 0; see its output there"
+    sleep 1
+  done
 }
 
 python_here() {

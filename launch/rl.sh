@@ -57,7 +57,6 @@ fi
 log_dir=${LOG_DIR:-$output_dir/logs}
 mkdir -p "$log_dir" || refuse "LOG_DIR=$log_dir: not a folder that can be written; choose another one"
 log=$log_dir/node_$NODE_RANK.log
-ended=$log_dir/ended
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$log_dir/ray_token
 host=(--num-gpus "$NUM_GPUS" --disable-usage-stats --block)
 [[ -z ${NUM_CPUS:-} ]] || host+=(--num-cpus "$NUM_CPUS")
@@ -78,26 +77,40 @@ start_ray() {
   trap end_ray EXIT
 }
 
+# How the run with the token ended; a file of an earlier run has another name.
+ended_file() { echo "$log_dir/ended_$(sha256sum < "$RAY_AUTH_TOKEN_PATH" | cut -c -16)"; }
+num_joined() { grep -c "runtime started" "$log" 2>/dev/null || true; }
+
 deadline=$((SECONDS + JOIN_TIMEOUT))
 if (( NODE_RANK > 0 )); then
   echo "rl: node $NODE_RANK joins $MASTER_ADDR:$MASTER_PORT, log in $log"
-  until [[ -s $RAY_AUTH_TOKEN_PATH ]]; do
-    (( SECONDS < deadline )) || refuse "MASTER_ADDR=$MASTER_ADDR: no head after $JOIN_TIMEOUT s; is node 0 running?"
+  before=$(num_joined)
+  while true; do
+    until [[ -s $RAY_AUTH_TOKEN_PATH ]] && ended=$(ended_file) && [[ ! -e $ended ]]; do
+      (( SECONDS < deadline )) || refuse "MASTER_ADDR=$MASTER_ADDR: no head after $JOIN_TIMEOUT s; is node 0 running?"
+      sleep 1
+    done
+    start_ray --address "$MASTER_ADDR:$MASTER_PORT"
+    while kill -0 "$ray_pid" 2>/dev/null && [[ ! -e $ended ]]; do sleep 1; done
+    [[ ! -e $ended ]] || exit "$(< "$ended")"
+    # What was killed leaves its token: a head that never answered may be one that is yet to come.
+    (( $(num_joined) == before && SECONDS < deadline )) || break
     sleep 1
   done
-  start_ray --address "$MASTER_ADDR:$MASTER_PORT"
-  while kill -0 "$ray_pid" 2>/dev/null && [[ ! -e $ended ]]; do sleep 1; done
-  [[ -e $ended ]] || { echo "rl: node $NODE_RANK lost the head; see $log" >&2; exit 1; }
-  exit "$(< "$ended")"
+  echo "rl: node $NODE_RANK lost the head; see $log" >&2
+  exit 1
 fi
 
-rm -f "$ended" "$RAY_AUTH_TOKEN_PATH"
+rm -f "$log_dir"/ended_* "$RAY_AUTH_TOKEN_PATH"
 (umask 077; python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH.part")
 mv "$RAY_AUTH_TOKEN_PATH.part" "$RAY_AUTH_TOKEN_PATH"
 echo "rl: head of Ray on port $MASTER_PORT, log in $log"
 start_ray --head --port "$MASTER_PORT" --include-dashboard=false
+trap 'end_ray; rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
 status=0
 python -m magic_megatron.rl.ray_cluster "$MASTER_ADDR:$MASTER_PORT" "$NUM_NODES" "$JOIN_TIMEOUT" \
   && run ray.address="$MASTER_ADDR:$MASTER_PORT" "$@" || status=$?
-echo "$status" > "$ended"
+ended=$(ended_file)
+echo "$status" > "$ended.part"
+mv "$ended.part" "$ended"
 exit "$status"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import fcntl
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
 
@@ -87,6 +89,28 @@ def make_folder(key: str, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{key}={path}: {error.strerror}; choose another folder") from None
+
+
+@contextmanager
+def hold_folder(key: str, path: Path) -> Iterator[None]:
+    """Make ``path``, which ``key`` names, and keep other runs out of it; the kernel drops the lock with the process.
+
+    Raises:
+        InputError: another run is in it, or it can't be written.
+    """
+    make_folder(key, path)
+    try:
+        lock = (path / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{key}={path}: {error.strerror}; choose another folder") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{key}={path}: another run is writing there; wait for it, or choose another one"
+            ) from None
+        yield
 
 
 def typed[T](schema: type[T], config: DictConfig) -> T:

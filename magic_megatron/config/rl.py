@@ -215,3 +215,8 @@ def _range_problems(config: RlConfig) -> Iterator[InputError]:
         yield InputError(
             "rollout_only=true: excludes train_only, which trains on saved rollouts; leave one out"
         )
+    if config.train_only and config.algorithm.advantage == "episode_and_step":
+        yield InputError(
+            f"algorithm={config.algorithm.name}: its step advantages need each turn's reward and observation, which"
+            " saved rollouts don't have; leave train_only out, or choose grpo, epo or xxpo"
+        )

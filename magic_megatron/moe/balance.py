@@ -17,9 +17,9 @@ def selection_fractions(counts: Tensor) -> Tensor:
     """f: the share of the (token, slot) assignments that went to each expert. Sums to 1 over the experts.
 
     Args:
-        counts: assignments per expert [..., E], at least one.
+        counts: assignments per expert [..., E]; where there are none, f is 0.
     """
-    return counts / counts.sum(dim=-1, keepdim=True)
+    return counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
 
 
 def sum_by_group(

@@ -125,12 +125,13 @@ def _known(step: Step, tokens: RoutedTokens) -> BatchStatistics:
 
 def _of_microbatch(step: Step, tokens: RoutedTokens) -> Surroundings:
     counts = _group_counts(tokens, None, 1)
-    return Surroundings(selection_fractions(counts), counts.sum(dim=-1) / step.topk, step.num_microbatches)
+    num_tokens = counts.sum(dim=-1).clamp(min=1) / step.topk
+    return Surroundings(selection_fractions(counts), num_tokens, step.num_microbatches)
 
 
 def _of_sequences(step: Step, tokens: RoutedTokens) -> Surroundings:
     counts = _group_counts(tokens, tokens.sequence_ids, step.num_local_sequences)
-    num_tokens = counts.sum(dim=-1) / step.topk
+    num_tokens = counts.sum(dim=-1).clamp(min=1) / step.topk
     return Surroundings(selection_fractions(counts), num_tokens, step.num_sequences, tokens.sequence_ids)
 
 

@@ -99,7 +99,7 @@ class PromptDataset(Dataset[dict[str, Any]]):
             "extra_info": row["extra_info"],
             "agent_name": row.get("agent_name") or "planning",
             "sampling": self.order.sampling[block],
-            "index": position,
+            "index": number,  # of every answer one of its own: a request's seed comes from it
             "tools_kwargs": {},
             "interaction_kwargs": {},
             "dummy_tensor": torch.zeros(1, dtype=torch.uint8),  # verl's batches need one tensor

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from omegaconf import OmegaConf
 
 from magic_megatron.config.layout import model_misfits
@@ -26,6 +27,7 @@ from magic_megatron.rl.replay_rows import write_replay_rows
 from magic_megatron.rl.rewards import check_ground_truth
 from magic_megatron.rl.run_folder import newest_checkpoint
 from magic_megatron.rl.schedule import prompt_order
+from magic_megatron.rl.segments import mark
 from recipes.command import InputError, make_folder, typed
 
 _COLUMNS = {"prompt", "reward_model", "extra_info", "data_source"}
@@ -83,7 +85,19 @@ def check_policy(config: RlConfig) -> Any:
         raise InputError(
             f"model.path={path}: no tokenizer.json there; copy the tokenizer of the SFT run into it"
         )
+    for key in ("vocab_size", "max_position_embeddings"):
+        if not isinstance(model.get(key), int):
+            raise InputError(
+                f"model.path={path}: config.json has no {key}; give the folder of a causal language model"
+            )
     tokenizer = AutoTokenizer.from_pretrained(str(path))
+    mark(tokenizer.encode("Step 1: à la carte"), tokenizer)  # thoughts and actions are told by bytes
+    ends = model.get("eos_token_id")
+    if ends is not None and tokenizer.eos_token_id not in (ends if isinstance(ends, list) else [ends]):
+        raise InputError(
+            f"model.path={path}: the tokenizer ends texts with token {tokenizer.eos_token_id} and the model with"
+            f" {ends}; it belongs to another model"
+        )
     if len(tokenizer) > model["vocab_size"]:
         raise InputError(
             f"model.path={path}: the tokenizer has {len(tokenizer)} tokens and the model {model['vocab_size']}; it"
@@ -102,7 +116,7 @@ def check_policy(config: RlConfig) -> Any:
 
 
 def check_layout(config: RlConfig) -> None:
-    """Whether the engine's layout divides the run's GPUs, and Megatron's the policy.
+    """Whether the engine's layout divides the run's GPUs, and Megatron's the policy, and a sample fits a batch.
 
     Raises:
         InputError: it doesn't.
@@ -116,6 +130,14 @@ def check_layout(config: RlConfig) -> None:
             raise InputError(
                 f"{given}: a replica of the {part} takes their product, which must divide the run's {world} GPUs"
                 " (nodes · gpus_per_node); lower one of them, or raise gpus_per_node"
+            )
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    for key in ("max_tokens", "max_log_prob_tokens") if config.engine.dynamic_batch else ():
+        room = getattr(config.engine, key) * parallel.cp
+        if room < longest:
+            raise InputError(
+                f"engine.{key}={getattr(config.engine, key)}: with engine.parallel.cp={parallel.cp} less than the"
+                f" {longest} tokens of a longest prompt and answer; raise it to {-(-longest // parallel.cp)}"
             )
     if config.engine.name == "megatron":
         folder = Path(config.model.path)
@@ -249,7 +271,13 @@ def _open(key: str, files: Sequence[str]) -> ParquetRows:
     for file in files:
         if not Path(file).is_file():
             raise InputError(f"{key}={file}: no such file; see `python -m data_synth.export format=parquet`")
-    rows = ParquetRows(files)
+    try:
+        rows = ParquetRows(files)
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"{key}={','.join(files)}: not parquet files ({str(error).splitlines()[0]}); give what"
+            " `python -m data_synth.export format=parquet` wrote"
+        ) from None
     if not len(rows):
         raise InputError(f"{key}={','.join(files)}: no rows in it")
     if missing := _COLUMNS - set(rows[0]):

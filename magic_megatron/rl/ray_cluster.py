@@ -18,20 +18,25 @@ from magic_megatron.config.rl import RayConfig
 from recipes.command import InputError
 
 START_ATTEMPTS = 4
+CPUS_PER_GPU = 3  # verl's RayResourcePool.max_colocate_count
 REGISTER_TIMEOUT_S = 600
 """A worker that imports torch on a busy machine, or from a network's file system, takes longer than Ray's 60 s."""
 
 
 @contextmanager
-def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> Iterator[None]:
+def ray_cluster(
+    settings: RayConfig, nodes: int, gpus_per_node: int, runtime_env: dict[str, Any]
+) -> Iterator[None]:
     """Connected to Ray for the time of the ``with`` block.
 
     Args:
-        num_gpus: that the run needs. A cluster started here offers as many, logical ones in rehearsal.
+        nodes, gpus_per_node: that the run needs. A cluster started here offers as many GPUs, logical ones in
+            rehearsal.
 
     Raises:
-        InputError: no cluster at the address, or one with fewer GPUs.
+        InputError: no cluster at the address, or one with fewer GPUs, or CPUs beside them.
     """
+    num_gpus = nodes * gpus_per_node
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_DEDUP_LOGS", "1")
     try:
@@ -45,6 +50,7 @@ def ray_cluster(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any])
                 f"ray.address={settings.address}: the cluster has {offered} GPUs and the run wants {num_gpus}"
                 " (nodes · gpus_per_node); start more workers, or lower nodes or gpus_per_node"
             )
+        _check_cpus(nodes, gpus_per_node)
         yield
     finally:
         ray.shutdown()
@@ -72,6 +78,19 @@ def _start(settings: RayConfig, num_gpus: int, runtime_env: dict[str, Any]) -> N
             print("Ray didn't start in time, once more", file=sys.stderr)
         else:
             return
+
+
+def _check_cpus(nodes: int, gpus_per_node: int) -> None:
+    """verl reserves GPUs with CPUs, those of a node together, and waits for them without end."""
+    offered = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    wanted = {"GPU": gpus_per_node, "CPU": CPUS_PER_GPU * gpus_per_node}
+    room = sum(min(int(node.get(kind, 0) // number) for kind, number in wanted.items()) for node in offered)
+    if room < nodes:
+        shown = ", ".join(f"{node.get('GPU', 0):g} GPUs and {node.get('CPU', 0):g} CPUs" for node in offered)
+        raise InputError(
+            f"gpus_per_node={gpus_per_node}: verl takes {CPUS_PER_GPU} of Ray's CPUs with each GPU, {wanted['CPU']} on"
+            f" each of {nodes} nodes, and the cluster's have {shown}; raise ray.num_cpus, or NUM_CPUS of launch/rl.sh"
+        )
 
 
 def log_folder() -> Path:

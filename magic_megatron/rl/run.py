@@ -16,7 +16,8 @@ from magic_megatron.config.rl_env import EnvConfig
 from magic_megatron.platform.verl_settings import verl_environment, worker_executable
 from magic_megatron.rl.envs.pool import EnvironmentPool
 from magic_megatron.rl.preflight import RunPlan, plan_run
-from recipes.command import typed
+from magic_megatron.rl.run_folder import remove_unfinished
+from recipes.command import InputError, hold_folder, typed
 
 
 def run_rl(config: RlConfig) -> None:
@@ -25,6 +26,11 @@ def run_rl(config: RlConfig) -> None:
     Raises:
         InputError: naming key, value and fix.
     """
+    with hold_folder("output_dir", Path(config.output_dir)):
+        _run(config)
+
+
+def _run(config: RlConfig) -> None:
     platform.activate(config.platform.name)
     environment = verl_environment(config.platform.name)
     os.environ |= environment
@@ -33,6 +39,7 @@ def run_rl(config: RlConfig) -> None:
         _write_verl_config(plan)
         print(f"nothing is wrong; verl's config is in {Path(config.output_dir) / 'verl.yaml'}")
         return
+    remove_unfinished(Path(config.output_dir) / "checkpoints")
     with contextlib.ExitStack() as stack:
         executable: dict[str, str] = {}
         if config.ray.address is None:  # forks know one node of one cluster, the one that starts here
@@ -44,9 +51,18 @@ def run_rl(config: RlConfig) -> None:
 
 def _write_verl_config(plan: RunPlan) -> DictConfig:
     # Imported late: verl takes its platform from the environment.
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+
     from magic_megatron.rl.verl_config import verl_config
 
     verl = verl_config(plan.config, plan.orders, plan.resume_from)
+    try:
+        validate_config(verl, use_reference_policy=need_reference_policy(verl), use_critic=need_critic(verl))
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"verl refuses its config: {' '.join(str(error).split())}; see the keys it names"
+        ) from None
     OmegaConf.save(verl, Path(plan.config.output_dir) / "verl.yaml")
     return verl
 
@@ -60,16 +76,13 @@ def start_pool(config: RlConfig) -> EnvironmentPool | None:
 
 def _train(plan: RunPlan, verl: DictConfig, runtime_env: dict[str, Any]) -> None:
     import transfer_queue as tq
-    from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.trainer.ppo.v1 import AgentLoopManagerTQ
-    from verl.utils.config import validate_config
 
     from magic_megatron.rl.ray_cluster import log_folder, ray_cluster
     from magic_megatron.rl.trainer import MagicTrainer
 
     config = plan.config
-    validate_config(verl, use_reference_policy=need_reference_policy(verl), use_critic=need_critic(verl))
-    with ray_cluster(config.ray, config.nodes * config.gpus_per_node, runtime_env):
+    with ray_cluster(config.ray, config.nodes, config.gpus_per_node, runtime_env):
         print(f"Ray's workers log to {log_folder()}", file=sys.stderr)
         verl.transfer_queue.enable = True
         OmegaConf.resolve(verl)

@@ -36,9 +36,9 @@ class MetricsFile:
         self._file.close()
 
 
-def mark_complete(checkpoints: Path, step: int, state: dict[str, Any], keep: int) -> None:
-    """Declare the checkpoint of ``step`` whole, with the trainer's ``state``; then drop those beyond ``keep``."""
-    folder = checkpoints / f"{_PREFIX}{step}"
+def mark_complete(folder: Path, state: dict[str, Any], keep: int) -> None:
+    """Declare the checkpoint ``folder`` whole, with the trainer's ``state``; then drop older ones beyond ``keep``."""
+    checkpoints = folder.parent
     temporary = folder / (COMPLETE + ".tmp")
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(state, file)
@@ -57,13 +57,17 @@ def complete_steps(checkpoints: Path) -> list[int]:
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest whole checkpoint; what a kill left half written is removed, so that nothing resumes from it."""
+    """The newest whole checkpoint."""
     steps = complete_steps(checkpoints)
+    return checkpoints / f"{_PREFIX}{steps[-1]}" if steps else None
+
+
+def remove_unfinished(checkpoints: Path) -> None:
+    """Take away what a kill left half written, so that nothing resumes from it."""
     for folder in checkpoints.glob(f"{_PREFIX}*"):
         if not (folder / COMPLETE).exists():
             shutil.rmtree(folder)
     (checkpoints / _TRACKER).unlink(missing_ok=True)
-    return checkpoints / f"{_PREFIX}{steps[-1]}" if steps else None
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _pieces(token_ids: list[int], tokenizer: Any) -> list[bytes]:
                 pieces.append(bytes([characters[character] for character in token]))
             except KeyError:
                 raise InputError(
-                    f"tokenizer={tokenizer.name_or_path}: token {token!r} isn't byte-level BPE; give a policy with"
+                    f"model.path={tokenizer.name_or_path}: token {token!r} isn't byte-level BPE; give a policy with"
                     " such a tokenizer, as Qwen's"
                 ) from None
     return pieces

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ class MagicTrainer(PPOTrainerSync):
         self._turns: list[Turn] = []
         self._entropies: list[list[float]] | None = None
         self._advantages = np.zeros(0)
+        self._saved: Path | None = None
 
     def on_init_end(self) -> None:
         """verl has loaded the checkpoint, if there is one, and is about to give the weights to vLLM.
@@ -66,7 +69,7 @@ class MagicTrainer(PPOTrainerSync):
             state = read_state(self._checkpoint_folder(self.global_steps))
             self.history.load_state_dict(state["history"])
         self._actor_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
-        self._metrics_file = MetricsFile(self.folder / "metrics.jsonl", last_step=self.global_steps)
+        self._metrics_file = MetricsFile(self.folder / "metrics.jsonl", last_step=self.global_steps or -1)
         self._rollouts = RolloutWriter(self.folder / "rollouts") if self.settings.save_rollouts else None
         super().on_init_end()
 
@@ -79,14 +82,17 @@ class MagicTrainer(PPOTrainerSync):
 
     def _get_required_batch_multiple(self, dp_size: int) -> int:
         """Samples differ in number from step to step where episodes differ in length: only updates must be even."""
-        return int(dp_size * self.settings.num_updates)
+        actor = self.config.actor_rollout_ref.actor
+        rows = 1 if actor.use_dynamic_bsz else int(actor.ppo_micro_batch_size_per_gpu)
+        return int(dp_size * self.settings.num_updates) * rows
 
     def _balance_batch(self, batch: KVBatchMeta, *args: Any, **kwargs: Any) -> KVBatchMeta:
         batch = super()._balance_batch(batch, *args, **kwargs)
         padding = [key for key, tag in zip(batch.keys, batch.tags, strict=True) if tag.get("is_padding")]
         if padding:  # verl's padding repeats a sample's fields, but has a response of one token
             zero = torch.zeros(1, dtype=torch.int64)
-            rows = [{"segments": zero, "turn_index": zero, "counts": zero} for _ in padding]
+            row = {"segments": zero, "turn_index": zero, "counts": zero, "is_padding": zero + 1}
+            rows = [dict(row) for _ in padding]
             fields = tu.list_of_dict_to_tensordict(rows)
             tq.kv_batch_put(keys=padding, partition_id=batch.partition_id, fields=fields)
         return batch
@@ -180,7 +186,7 @@ class MagicTrainer(PPOTrainerSync):
     def _validate(self) -> dict[str, float]:
         """Every held-out prompt greedily and as in training; games by whether they are won."""
         turns: list[Turn] = []
-        for rows in self.val_dataloader:
+        for rows in chain.from_iterable(map(_by_sampling, self.val_dataloader)):
             rows["uid"] = np.array([str(uuid.uuid4()) for _ in rows["raw_prompt"]], dtype=object)
             batch = tu.get_tensordict(rows)
             tu.assign_non_tensor_data(batch, "global_steps", self.global_steps)
@@ -211,7 +217,10 @@ class MagicTrainer(PPOTrainerSync):
         global_steps: int,
         epoch: int,
     ) -> None:
-        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+        if self.settings.rollout_only:  # verl's figures are of a batch that was trained on
+            metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
+        else:
+            super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         line = step_metrics(self.global_steps, metrics, self._turns, self._advantages, self._num_asked())
         line |= {
             f"history_{name}": past.mean
@@ -225,6 +234,10 @@ class MagicTrainer(PPOTrainerSync):
                 self.global_steps, self._turns, self.tokenizer, self._entropies, self._advantages.tolist()
             )
             self._rollouts.write(self.global_steps, samples)
+        if self._saved is not None:
+            state = {"step": self.global_steps, "history": self.history.state_dict()}
+            mark_complete(self._saved, state, self.settings.keep_checkpoints)
+            self._saved = None
 
     def _num_asked(self) -> int:
         return int(self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n)
@@ -232,17 +245,20 @@ class MagicTrainer(PPOTrainerSync):
     # Checkpoints
 
     def _save_checkpoint(self) -> None:
+        """verl's; it is whole when its step is on record too, so that a run that goes on from it lacks no line."""
         super()._save_checkpoint()
-        state = {"step": self.global_steps, "history": self.history.state_dict()}
-        mark_complete(
-            Path(self.config.trainer.default_local_dir),
-            self.global_steps,
-            state,
-            self.settings.keep_checkpoints,
-        )
+        self._saved = self._checkpoint_folder(self.global_steps)
 
     def _checkpoint_folder(self, step: int) -> Path:
         return Path(self.config.trainer.default_local_dir) / f"global_step_{step}"
+
+
+def _by_sampling(rows: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Greedy and sampled answers apart: vLLM on a CPU ignores the seeds of a batch that has both."""
+    kinds = np.asarray(rows["sampling"])
+    for kind in dict.fromkeys(kinds.tolist()):
+        places = np.flatnonzero(kinds == kind)
+        yield {name: values[places] for name, values in rows.items()}
 
 
 def _read(batch: KVBatchMeta, turns: list[Turn], field: str) -> list[list[float]]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import math
 import shutil
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -44,7 +43,7 @@ from magic_megatron.sft.speed import SpeedMeter, StepClock
 from magic_megatron.sft.step import ForwardBackward
 from magic_megatron.sft.stopping import StopRequest, stop_on_signal, write_status
 from magic_megatron.sft.validation import Validation
-from recipes.command import InputError
+from recipes.command import InputError, hold_folder
 
 
 def train(plan: RunPlan) -> None:
@@ -54,7 +53,7 @@ def train(plan: RunPlan) -> None:
     with (
         stop_on_signal() as stop,
         model_parallel(config.parallel, config.seed),
-        _folder_lock(Path(config.output_dir), is_main),
+        hold_folder("output_dir", Path(config.output_dir)) if is_main else nullcontext(),
     ):
         plan = _from_whole_checkpoint(plan)
         if is_main:
@@ -329,20 +328,3 @@ def _router_metrics(router: RouterMetrics) -> dict[str, Any]:
         "num_dropped_tokens": router.num_dropped_tokens,
         "domain_divergence": router.domain_divergence,
     }
-
-
-@contextmanager
-def _folder_lock(folder: Path, is_main: bool) -> Iterator[None]:
-    """Keeps two runs out of one folder; the kernel drops it with the process."""
-    if not is_main:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"output_dir={folder}: another run is writing there; wait for it, or choose another one"
-            ) from None
-        yield

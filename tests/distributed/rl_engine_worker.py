@@ -40,7 +40,7 @@ MOE = {
 }
 
 
-def batch(vocab_size: int, rank: int, size: int, dynamic: bool) -> Any:
+def batch(vocab_size: int, rank: int, size: int, dynamic: bool, num_padding: int) -> Any:
     """The samples of data-parallel rank ``rank`` of ``size``, as verl's trainer hands them to an engine."""
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -49,14 +49,23 @@ def batch(vocab_size: int, rank: int, size: int, dynamic: bool) -> Any:
         # A position stands for the next token: the last one, for whatever follows in the pack.
         positions = torch.arange(length)
         mask = (positions >= length // 3) & (positions < length - 1)
-        rows.append((ids, torch.randn(length, generator=generator), mask))
+        rows.append((ids, torch.randn(length, generator=generator), mask, torch.tensor([0])))
+    for number in range(num_padding):  # what verl fills up with has no loss
+        ids = torch.full((16 + number,), 2)
+        rows.insert(3 * number, (ids, torch.zeros(len(ids)), torch.zeros(len(ids)).bool(), torch.tensor([1])))
     rows = rows[rank * len(rows) // size : (rank + 1) * len(rows) // size]
     columns = [
         torch.nested.as_nested_tensor(list(column), layout=torch.jagged) for column in zip(*rows, strict=True)
     ]
-    ids, advantages, mask = columns
+    ids, advantages, mask, is_padding = columns
     data = tu.get_tensordict(
-        {"input_ids": ids, "advantages": advantages, "loss_mask": mask.to(torch.int64)}, non_tensor_dict={}
+        {
+            "input_ids": ids,
+            "advantages": advantages,
+            "loss_mask": mask.to(torch.int64),
+            "is_padding": is_padding,
+        },
+        non_tensor_dict={},
     )
     tu.assign_non_tensor(
         data,
@@ -138,9 +147,7 @@ def weights_of(engine: Any) -> dict[str, torch.Tensor]:
 
 def update(engine: Any, case: dict[str, Any]) -> dict[str, float]:
     """One update. What it reports, the same on every rank that reports."""
-    data = batch(
-        _vocab_size(engine), engine.get_data_parallel_rank(), engine.get_data_parallel_size(), case["dynamic"]
-    )
+    data = rank_batch(engine, case)
     with engine.train_mode():
         output = engine.train_batch(data, LOSSES[case["loss"]])
     engine.lr_scheduler_step()
@@ -157,9 +164,7 @@ def update(engine: Any, case: dict[str, Any]) -> dict[str, float]:
 
 def inferred(engine: Any, case: dict[str, Any]) -> dict[str, list[list[float]]]:
     """Log-probabilities and entropies of this rank's samples."""
-    data = batch(
-        _vocab_size(engine), engine.get_data_parallel_rank(), engine.get_data_parallel_size(), case["dynamic"]
-    )
+    data = rank_batch(engine, case)
     with engine.eval_mode():
         output = engine.infer_batch(data, None)
     if not engine.is_mp_src_rank_with_outputs():
@@ -167,8 +172,14 @@ def inferred(engine: Any, case: dict[str, Any]) -> dict[str, list[list[float]]]:
     return {key: [row.tolist() for row in value.unbind()] for key, value in output["model_output"].items()}
 
 
-def _vocab_size(engine: Any) -> int:
-    return int(engine.model_config.hf_config.vocab_size)
+def rank_batch(engine: Any, case: dict[str, Any]) -> Any:
+    return batch(
+        int(engine.model_config.hf_config.vocab_size),
+        engine.get_data_parallel_rank(),
+        engine.get_data_parallel_size(),
+        case["dynamic"],
+        case.get("num_padding", 0),
+    )
 
 
 def run(case: dict[str, Any], folder: Path) -> dict[str, Any]:

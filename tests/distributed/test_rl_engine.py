@@ -20,6 +20,7 @@ CASES = {
     "one": {**ONE, "model": "moe", "checkpoint": "saved", "resume": "saved"},
     "tp2_ep2": {**ONE, "model": "moe", "layout": {"tp": 2, "ep": 2}, "resume": "saved", "reference": True},
     "dp2": {**ONE, "model": "moe", "dynamic": False},
+    "dp2_padded": {**ONE, "model": "moe", "num_padding": 2},
     "pp2": {**ONE, "model": "moe", "layout": {"pp": 2}},
     "started": {**ONE, "model": "moe", "layout": {"pp": 2}, "init_from": "saved"},
     "dense": {**ONE, "model": "dense", "loss": "entropy"},
@@ -125,7 +126,7 @@ def test_a_reference_policy_in_another_layout_says_the_same(found):
         assert ours[:-1] == pytest.approx(theirs[:-1], abs=2e-5)
 
 
-@pytest.mark.parametrize("case", ["tp2_ep2", "dp2", "pp2"])
+@pytest.mark.parametrize("case", ["tp2_ep2", "dp2", "dp2_padded", "pp2"])
 def test_updates_and_router_metrics_are_those_of_one_process(found, case):
     assert_same_training(found[case], found["one"])
     update = told(found[case], "updates")[0]

@@ -72,9 +72,9 @@ def test_two_nodes_are_one_cluster_of_ray_for_the_time_of_the_job(cluster, tmp_p
     overrides = [*OVERRIDES, *REHEARSAL, f"model.path={tmp_path / 'model'}", f"output_dir={run}"]
     with another_ray(tmp_path) as other:
         job = cluster.run(*sbatch, *overrides, cwd=ROOT, NUM_GPUS="1", NUM_CPUS="16", **{MARK: str(run)})
-        ended = run / f"logs/job_{job}_start_0/ended"
+        logs = run / f"logs/job_{job}_start_0"
         wait_until(
-            lambda: ended.is_file() or cluster.job(job)["JobState"] in ENDED,
+            lambda: any(logs.glob("ended_*")) or cluster.job(job)["JobState"] in ENDED,
             1200,
             tmp_path / "job.out",
             interval=5,
@@ -85,10 +85,9 @@ def test_two_nodes_are_one_cluster_of_ray_for_the_time_of_the_job(cluster, tmp_p
         wait_until(lambda: not processes_of(run), 60, tmp_path / "job.out")
         assert other.poll() is None
     check(run)
-    logs = run / f"logs/job_{job}_start_0"
     assert f"nodes {' '.join(NODES)}" in (logs / "job.txt").read_text()
     assert "rl: node 1 joins node1:" in output
     assert "nodes=2 gpus_per_node=1" in output
-    assert ended.read_text() == "0\n"
+    assert [file.read_text() for file in logs.glob("ended_*")] == ["0\n"]
     for rank in range(2):
         assert "runtime started" in (logs / f"node_{rank}.log").read_text()

@@ -34,20 +34,41 @@ def test_a_run_in_an_environment(model, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path):
+@pytest.mark.parametrize("during", ["metrics.jsonl", "checkpoints/global_step_1"])
+def test_a_killed_run_goes_on_and_leaves_nothing_behind(model, tmp_path, during):
     run, log_path = tmp_path / "run", tmp_path / "log"
+
+    def is_there():
+        path = run / during
+        return path.is_dir() or (path.exists() and path.read_text())
+
     with log_path.open("w") as log:
         driver = start(model, run, log)
         try:
-            wait_until(lambda: metrics(run) or driver.poll() is not None, 800, log_path)
+            wait_until(lambda: is_there() or driver.poll() is not None, 800, log_path, interval=0.01)
             assert driver.poll() is None, log_path.read_text()[-4000:]
         finally:
             driver.send_signal(signal.SIGKILL)
             driver.wait()
     wait_until(lambda: not processes_of(run), 90, log_path)
-    assert [line["step"] for line in metrics(run)] == [1]
+    assert [line["step"] for line in metrics(run)] == ([1] if during == "metrics.jsonl" else [])
     finish(model, run, log_path)
     check_whole(run)
+
+
+@pytest.mark.slow
+def test_rollouts_are_saved_and_trained_on_later(model, tmp_path):
+    rolled, trained = tmp_path / "rolled", tmp_path / "trained"
+    finish(model, rolled, tmp_path / "log", "rollout_only=true")
+    assert [line["num_samples"] for line in metrics(rolled)] == [SAMPLES_PER_STEP] * 2
+    assert all("grad_norm" not in line and "reward" in line for line in metrics(rolled))
+    finish(model, trained, tmp_path / "log", f"train_only={rolled}")
+    check_whole(trained)
+    saved, replayed = (
+        [(s.step, s.sample, s.turn, s.response_ids, s.reward, s.won) for s in read(run, {1, 2})]
+        for run in (rolled, trained)
+    )
+    assert replayed == saved
 
 
 @pytest.mark.slow

@@ -91,6 +91,7 @@ def test_the_prompts_of_a_run_are_written_down_before_it_starts(plan, tmp_path):
     drawn = [held_out[number]["sampling"] for number in range(len(held_out))]
     assert drawn == ["greedy"] * 3 + ["sampled"] * 6
     assert held_out[0]["raw_prompt"] == held_out[3]["raw_prompt"]
+    assert len({held_out[number]["index"] for number in range(9)}) == 9, "each answer has a seed of its own"
     assert (tmp_path / "run" / "recipe.yaml").exists()
 
 
@@ -128,6 +129,12 @@ def test_games_are_rows_like_others(plan):
         ),
         (["engine.parallel.cp=2", "gpus_per_node=3"], ["engine.parallel.cp=2", "the run's 3 GPUs"]),
         (["env=alfworld"], ["env.games=null", "make_games"]),
+        (["engine.max_tokens=500"], ["engine.max_tokens=500", "raise it to"]),
+        (
+            ["engine.max_log_prob_tokens=400", "engine.parallel.cp=2", "gpus_per_node=2"],
+            ["engine.max_log_prob_tokens=400", "engine.parallel.cp=2"],
+        ),
+        ([f"data.train=[{__file__}]"], ["data.train=", "not parquet files"]),
     ],
 )
 def test_bad_input_is_named_with_its_fix(plan, overrides, words):
@@ -151,13 +158,34 @@ def test_a_task_without_a_reward_is_refused(plan, rows, tmp_path):
     assert "task=cooking: no reward" in refusal(lambda: plan(data=altered(rows, tmp_path, rename)))
 
 
-def test_a_tokenizer_of_another_model_is_refused(plan, policy):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vocab_size": 10}, "belongs to another model"),
+        ({"eos_token_id": 1}, "belongs to another model"),
+        ({"vocab_size": None}, "config.json has no vocab_size"),
+        ({"max_position_embeddings": None}, "config.json has no max_position_embeddings"),
+    ],
+)
+def test_a_tokenizer_of_another_model_is_refused(plan, policy, change, words):
     config = json.loads((policy / "config.json").read_text())
-    (policy / "config.json").write_text(json.dumps(config | {"vocab_size": 10}))
+    (policy / "config.json").write_text(json.dumps(config | change))
     try:
-        assert "belongs to another model" in refusal(plan)
+        assert words in refusal(plan)
     finally:
         (policy / "config.json").write_text(json.dumps(config))
+
+
+def test_a_tokenizer_of_another_kind_is_refused(plan, policy):
+    before = (policy / "tokenizer.json").read_text()
+    tokenizer = json.loads(before)
+    tokenizer["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}
+    tokenizer["model"] = {"type": "WordLevel", "vocab": {"▁Step": 0, "▁?": 1}, "unk_token": "▁?"}
+    (policy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    try:
+        assert "isn't byte-level BPE" in refusal(plan)
+    finally:
+        (policy / "tokenizer.json").write_text(before)
 
 
 def test_long_rows_can_be_left_out(plan, rows, tmp_path, capsys):

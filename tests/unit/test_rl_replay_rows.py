@@ -1,5 +1,7 @@
 """Rows that ask for another run's rollouts."""
 
+import json
+
 import pyarrow.parquet as pq
 import pytest
 import rollout_rows
@@ -47,6 +49,23 @@ def test_each_step_asks_for_its_groups(write):
         assert len({row["extra_info"]["group"] for row in step}) == PROMPTS
         assert {row["agent_name"] for row in step} == {"replay"}
     assert {row["extra_info"]["task"] for row in rows} >= {"scheduling", "decomposition"}
+
+
+def test_an_episode_that_left_no_sample_is_missing_and_no_fault(saved, write):
+    path = saved / "rollouts" / "000001.jsonl"
+    before = path.read_text()
+    lines = before.splitlines(keepends=True)
+    first = json.loads(lines[0])
+    others = [
+        line
+        for line in lines
+        if (json.loads(line)["group"], json.loads(line)["sample"]) != (first["group"], first["sample"])
+    ]
+    path.write_text("".join(others))
+    try:
+        assert len(write()) == 2 * PROMPTS
+    finally:
+        path.write_text(before)
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,16 @@ def test_a_call_that_is_not_strict_json_has_the_format_and_not_the_tool(call):
     assert parts_of("long_horizon", right, truth) == {"format": 1.0, "tool": 1.0}
 
 
+@pytest.mark.parametrize(
+    "call", ['{"name": "g", "name": "f", "arguments": {}}', '{"name": "f", "arguments": NaN}']
+)
+def test_calls_in_a_list_are_strict_json_too(call):
+    truth = {"turns": [{"calls": [{"name": "f", "arguments": {}}]}]}
+    said = "<think>.</think><action>ToolList:[%s]</action>"
+    assert parts_of("tool_augmented", said % '{"name": "f", "arguments": {}}', truth)["tool"] == 1.0
+    assert parts_of("tool_augmented", said % call, truth)["tool"] == 0.0
+
+
 def test_another_schedule_breaks_a_constraint():
     def another(text):
         return re.sub(r"([0-9]{1,2}):([0-9]{2})(?=[^0-9]*</answer>)", "3:17", text) or None

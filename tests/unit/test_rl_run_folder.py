@@ -8,6 +8,7 @@ from magic_megatron.rl.run_folder import (
     mark_complete,
     newest_checkpoint,
     read_state,
+    remove_unfinished,
 )
 
 
@@ -45,12 +46,15 @@ def test_only_whole_checkpoints_are_resumed_from(tmp_path):
     assert newest_checkpoint(tmp_path / "none") is None
     for step in (2, 4):
         make_checkpoint(tmp_path, step)
-        mark_complete(tmp_path, step, {"step": step, "history": {"a": 1.5}}, keep=5)
+        mark_complete(tmp_path / f"global_step_{step}", {"step": step, "history": {"a": 1.5}}, keep=5)
     make_checkpoint(tmp_path, 6)  # killed before it was whole
     (tmp_path / "latest_checkpointed_iteration.txt").write_text("")
     newest = newest_checkpoint(tmp_path)
     assert newest == tmp_path / "global_step_4"
     assert read_state(newest) == {"step": 4, "history": {"a": 1.5}}
+    assert (tmp_path / "global_step_6").exists(), "another run may be writing it"
+    remove_unfinished(tmp_path)
+    assert newest_checkpoint(tmp_path) == newest
     assert not (tmp_path / "global_step_6").exists()
     assert not (tmp_path / "latest_checkpointed_iteration.txt").exists()
 
@@ -58,6 +62,6 @@ def test_only_whole_checkpoints_are_resumed_from(tmp_path):
 def test_the_newest_are_kept(tmp_path):
     for step in (1, 9, 10):
         make_checkpoint(tmp_path, step)
-        mark_complete(tmp_path, step, {}, keep=2)
+        mark_complete(tmp_path / f"global_step_{step}", {}, keep=2)
     assert complete_steps(tmp_path) == [9, 10]
     assert not (tmp_path / "global_step_1").exists()

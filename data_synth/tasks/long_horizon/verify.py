@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from data_synth import strict_json
 from data_synth.filters.grounding import mentions
 from data_synth.simulator.simulator import Simulator
 from data_synth.simulator.steering import Wish
@@ -65,7 +66,7 @@ def read_call(text: str) -> dict[str, Any] | str:
     if found is None or _TAG.search(found["thought"]) or _TAG.search(found["call"]):
         return "not of the form <think>…</think><tool_call>…</tool_call>"
     try:
-        call = json.loads(found["call"], parse_constant=_refuse, object_pairs_hook=_object)
+        call = strict_json.loads(found["call"])
     except (ValueError, RecursionError):
         return "the call isn't JSON"
     if not isinstance(call, dict) or call.keys() != {"name", "arguments"}:
@@ -215,14 +216,3 @@ def _canonical(value: Any) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} isn't JSON")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found

@@ -7,11 +7,11 @@ against a simulator that knows nothing but the row.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from data_synth import strict_json
 from data_synth.simulator.conforms import same
 from data_synth.tasks.tool_augmented.row_checks import row_fault
 
@@ -32,7 +32,7 @@ def parse(text: str) -> tuple[str, list[dict[str, Any]]] | None:
     if found is None:
         return None
     try:
-        calls = json.loads(found["calls"])
+        calls = strict_json.loads(found["calls"])
     except (ValueError, RecursionError):
         return None
     for call in calls:

@@ -22,18 +22,20 @@ ERRORS_FILE = "rollout_errors.jsonl"
 class TurnOutput(AgentLoopOutput):
     """One turn of an episode: one training sample.
 
-    What ``as_dict`` adds travels through TransferQueue to the loss: per response token ``segments``; per sample, as
-    tensors of shape (1,), ``turn_index`` and ``counts``, which is 0 for an episode that its environment lost.
+    What ``as_dict`` adds travels through TransferQueue to loss and engine: per response token ``segments``; per sample,
+    as tensors of shape (1,), ``turn_index``, ``counts``, which is 0 for an episode that its environment lost, and
+    ``is_padding``, which is 1 for what the trainer fills a batch up with.
     """
 
     segments: list[int]
     turn_index: int
     counts: int = 1
+    is_padding: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         fields = super().as_dict()
         fields["segments"] = torch.tensor(fields["segments"], dtype=torch.int64)
-        for name in ("turn_index", "counts"):
+        for name in ("turn_index", "counts", "is_padding"):
             fields[name] = torch.tensor([getattr(self, name)], dtype=torch.int64)
         return fields
 

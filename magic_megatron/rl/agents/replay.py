@@ -20,7 +20,10 @@ class ReplayAgent(Agent):
 
     async def episode(self, sampling_params: dict[str, Any], row: dict[str, Any]) -> list[TurnOutput]:
         step, group = int(row["extra_info"]["step"]), row["extra_info"]["group"]
-        samples = _samples_of_step(self.settings.train_only, step)[group, row["session_id"]]
+        samples = _samples_of_step(self.settings.train_only, step).get((group, row["session_id"]), [])
+        if not samples:
+            self.note(row, "lost before its first turn in the run that is replayed", lost=True)
+            return []
         outputs = [self._output(sample) for sample in sorted(samples, key=lambda sample: sample.turn)]
         last = samples[-1]
         outputs[-1].reward_score = last.reward

@@ -142,7 +142,7 @@ class MegatronEngine(MegatronEngineWithLMHead):  # type: ignore[misc]
             return super().forward_step(batch_iter, model, *args, **kwargs)
         assert self.router is not None
         batch = next(batch_iter)
-        sequences = _number_tokens(batch["input_ids"].to(torch.cuda.current_device()))
+        sequences = _number_tokens(batch["input_ids"].to(torch.cuda.current_device()), _is_real(batch))
         self._padding_mask = sequences == 0
         with self.router.microbatch(None, (sequences - 1).clamp(min=0), len(batch)):
             return super().forward_step(iter([batch]), model, *args, **kwargs)
@@ -173,15 +173,15 @@ class MegatronEngine(MegatronEngineWithLMHead):  # type: ignore[misc]
         tu.assign_non_tensor(data, sp_size=self.engine_config.context_parallel_size)
         group = self.get_data_parallel_group()
         batches, _ = prepare_micro_batches(data=data, dp_group=group, same_micro_num_in_dp=True)
-        sizes = torch.tensor(
-            [int(self._routed_num_tokens(data)), len(data)], device=torch.cuda.current_device()
-        )
+        lengths, is_real = data["input_ids"].offsets().diff(), _is_real(data)
+        sizes = torch.stack([(lengths * is_real).sum(), is_real.sum(), lengths.sum()])
+        sizes = sizes.to(torch.cuda.current_device())
         dist.all_reduce(sizes, group=group)
-        num_tokens, num_sequences = sizes.tolist()
+        num_tokens, num_sequences, num_divided_by = sizes.tolist()
         size = BatchSize(
             num_tokens=num_tokens,
-            # verl has the gradients divided by all tokens, and its loss multiplied by them.
-            num_loss_tokens=num_tokens,
+            # verl has the gradients divided by all tokens, those of padding too, and its loss multiplied by them.
+            num_loss_tokens=num_divided_by,
             num_microbatches=len(batches) * group.size(),
             num_sequences=num_sequences,
         )
@@ -251,10 +251,19 @@ class MegatronEngine(MegatronEngineWithLMHead):  # type: ignore[misc]
         self.to(device="cpu", model=self._is_offload_param, optimizer=self._is_offload_optimizer, grad=False)
 
 
-def _number_tokens(input_ids: Any) -> Tensor:
+def _is_real(data: TensorDict) -> Tensor:
+    """Whether a sample is one, bool [N]: the trainer fills batches up with others, which no router may count."""
+    field: Any = data.get("is_padding")
+    if field is None:
+        return torch.ones(len(data), dtype=torch.bool, device=data["input_ids"].offsets().device)
+    return (field.values() if field.is_nested else field).view(-1) == 0
+
+
+def _number_tokens(input_ids: Any, is_real: Tensor) -> Tensor:
     """This rank's part of the pack [1, T]: 1 for tokens of the first sample, 2 of the second, ..., 0 at padding."""
     lengths = input_ids.offsets().diff()
-    numbers = torch.arange(1, len(lengths) + 1, device=lengths.device).repeat_interleave(lengths)
+    numbers = torch.arange(1, len(lengths) + 1, device=lengths.device) * is_real.to(lengths.device)
+    numbers = numbers.repeat_interleave(lengths)
     nested = torch.nested.nested_tensor_from_jagged(numbers, input_ids.offsets())
     packed: Tensor = preprocess_thd_engine(nested, pre_process=True)[0]
     return packed

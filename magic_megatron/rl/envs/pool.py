@@ -30,7 +30,8 @@ from magic_megatron.rl.envs.registry import environment
 from recipes.command import InputError
 
 POLL_S = 0.1
-"""Between two looks for a free place."""
+MAX_POLL_S = 1.0
+"""Between two looks for a free place: the first, and those of one that waits long."""
 STDERR = 2
 
 
@@ -217,22 +218,25 @@ class EnvironmentPool:
             EnvironmentLost: no actor answered for ``env.pool.start_timeout_s``.
         """
         answered_at = time.monotonic()
-        last = "no answer"
-        while time.monotonic() - answered_at < self.config.pool.start_timeout_s:
-            num_dead = 0
-            for actor in random.sample(self.actors, len(self.actors)):
+        last, pause_s = "no answer", POLL_S
+        alive = random.sample(self.actors, len(self.actors))
+        asked = list(alive)
+        while alive and time.monotonic() - answered_at < self.config.pool.start_timeout_s:
+            for actor in asked:
                 try:
                     key = await self._ask(actor, "open", instance)
                 except EnvironmentLost as error:
-                    num_dead += isinstance(error, _DeadForGood)
                     last = str(error)
+                    if isinstance(error, _DeadForGood):
+                        alive.remove(actor)
                     continue
                 answered_at = time.monotonic()
                 if key is not None:
                     return Session(self, actor, key)
-            if num_dead == len(self.actors):
-                break
-            await asyncio.sleep(POLL_S)
+            # A thousand episodes may wait: their asking mustn't hold up the games that run.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, MAX_POLL_S)
+            asked = random.sample(alive, min(1, len(alive)))
         raise EnvironmentLost(f"no process of the pool answers: {last}")
 
     async def _ask(self, actor: Any, method: str, *arguments: Any) -> Any:

@@ -25,7 +25,7 @@ _ENTROPY = (
     ("entropy", "Entropy", "mean over response tokens, nats", _FROM_ZERO),
     ("smooth", "Smoothing, Eq. 11", "penalty for entropy above its history", _FROM_ZERO),
     ("information_bottleneck", "Information bottleneck, Eq. 12", "entropy of thought − β · of action", _FREE),
-    ("gate", "Gate", "weight of the entropy terms", _FROM_ZERO),
+    ("gate", "Gate", "share of tokens outside their bounds", _FROM_ZERO),
 )
 _AGREEMENT = (
     ("log_prob_difference_mean", "Mean difference", "|log p of the rollout − of the trainer|, nats", _LOG),
