@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from evaluation.asked import Asked
 from evaluation.benchmarks import Message, Reply
-from evaluation.client import ChatClient
+from evaluation.client import ChatClient, RequestFailedError, Role
 from evaluation.journal import Journal
 from recipes.command import InputError
-
-type Role = Literal["agent", "user", "judge"]
 
 GROUPS: Mapping[Role, str] = {"agent": "endpoint", "user": "user", "judge": "judge"}
 """The group of keys in ``recipes/eval.yaml`` that says where a role is served."""
@@ -25,14 +24,14 @@ class Chats:
     """The endpoints of a run; use as an async context manager.
 
     Attributes:
-        num_answers: how many the endpoints gave, those of earlier starts not counted.
+        num_answers: how many each role's endpoint gave, those of earlier starts not counted.
     """
 
     def __init__(self, clients: Mapping[Role, ChatClient], journal: Journal, seed: int) -> None:
         self.clients = clients
         self.journal = journal
         self.seed = seed
-        self.num_answers = 0
+        self.num_answers: Counter[Role] = Counter()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -88,8 +87,12 @@ class SampleChat:
         journal = self._chats.journal
         kept = journal.answer(self._sample_id, self._trial, index)
         if kept is None:
-            answer = await self._chats.clients[role].ask(messages, self.seed, tools, stop)
-            self._chats.num_answers += 1
+            try:
+                answer = await self._chats.clients[role].ask(messages, self.seed, tools, stop)
+            except RequestFailedError as error:
+                error.role = role
+                raise
+            self._chats.num_answers[role] += 1
             journal.keep_answer(
                 self._sample_id, self._trial, role, index, digest, asked.beyond(before), answer
             )

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from evaluation.address import check_address, without_credentials
+from evaluation.address import below, check_address, without_credentials, without_key
 from evaluation.benchmarks import Message, Reply, ToolCall
 from evaluation.jsonl import encode
 from recipes.command import InputError
@@ -25,6 +25,9 @@ RETRIED_STATUS = frozenset({408, 409, 425, 429})
 
 REFUSED_STATUS = frozenset({401, 403, 404, 405})
 """The server will refuse every request of this run."""
+
+
+type Role = Literal["agent", "user", "judge"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ class Endpoint:
         return httpx.URL(self.base_url)
 
     @property
+    def chat_url(self) -> httpx.URL:
+        """Where chats are asked."""
+        assert self.base_url is not None
+        return below(self.base_url, "/chat/completions")
+
+    @property
     def shown_url(self) -> str:
         """The address without credentials and query, for files and messages."""
         assert self.base_url is not None
@@ -124,7 +133,10 @@ class RequestFailedError(Exception):
     Attributes:
         fault: what is to blame: this "sample" (others may fare better), the "server" (down or overloaded), or
             the whole "run" (key, address or model refused: no other request will fare better).
+        role: whose endpoint it was, None where it was none.
     """
+
+    role: Role | None = None
 
     def __init__(self, message: str, fault: Literal["sample", "server", "run"]) -> None:
         super().__init__(message)
@@ -215,12 +227,12 @@ class ChatClient:
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._endpoint.timeout_s):
-                address = str(self._endpoint.base_url).rstrip("/") + "/chat/completions"
-                response = await self._http.post(address, content=body)
+                response = await self._http.post(self._endpoint.chat_url, content=body)
         except TimeoutError:
             raise _TryAgainError(f"no answer within {self._endpoint.timeout_s:g} s") from None
         except httpx.RequestError as error:
-            raise _TryAgainError(f"{type(error).__name__}: {error}".rstrip(": ")) from None
+            message = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise _TryAgainError(without_key(message, self._key)) from None
         self._check_status(response)
         return _read_answer(response, number, time.monotonic() - started)
 
@@ -228,7 +240,7 @@ class ChatClient:
         status = response.status_code
         if status == 200:
             return
-        text = response.text.replace(self._key, "[key]") if self._key else response.text
+        text = without_key(response.text, self._key)
         message = f"HTTP {status}: {' '.join(text[:300].split())}".rstrip(": ")
         if status in RETRIED_STATUS or status >= 500:
             raise _TryAgainError(message, _retry_after(response.headers.get("Retry-After", "")))

@@ -25,7 +25,7 @@ _TABLE = """CREATE TABLE IF NOT EXISTS vectors
 
 
 class Embedder:
-    """Vectors of length 1 by text. The model is loaded for the first text that isn't known."""
+    """Vectors of length 1 by text. The model is loaded by ``load``, or for the first text that isn't known."""
 
     def __init__(self, model: str, device: str, batch_size: int, cache: str | None) -> None:
         """Open an embedder.
@@ -48,6 +48,15 @@ class Embedder:
         if self._cache:
             self._open_cache()
 
+    def load(self) -> None:
+        """Load the model, if it isn't loaded.
+
+        Raises:
+            InputError: it can't be read, or no such device.
+        """
+        if self._loaded is None:
+            self._loaded = _load(self._model, self._given, self._device)
+
     def learn(self, texts: Iterable[str]) -> None:
         """Embed the texts that aren't known yet, all together."""
         new = sorted(set(texts) - self._known.keys())
@@ -68,8 +77,7 @@ class Embedder:
         return np.asarray(a @ b.T, np.float64)
 
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        if self._loaded is None:
-            self._loaded = _load(self._model, self._given, self._device)
+        self.load()
         vectors = self._loaded.encode(
             [text.encode(errors="replace").decode() for text in texts],
             batch_size=self._batch_size,

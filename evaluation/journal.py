@@ -8,11 +8,9 @@ into the order of the data.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,25 +19,9 @@ from evaluation.benchmarks import Reply, ToolCall
 from evaluation.client import Answer
 from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
 from evaluation.results import Prediction
-from recipes.command import InputError, make_folder
+from recipes.command import InputError
 
 FILES = ("results.json", "gold.jsonl", "predictions.jsonl", "requests.jsonl", "settings.json")
-
-
-@contextmanager
-def hold(output_dir: Path) -> Iterator[None]:
-    """Keep a second run out of the folder, which is made if need be.
-
-    Raises:
-        InputError: another run is in it, or it can't be made.
-    """
-    make_folder("output_dir", output_dir)
-    with (output_dir / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"output_dir={output_dir}: another run writes there; choose another") from None
-        yield
 
 
 @dataclass(frozen=True)
@@ -57,14 +39,22 @@ class Journal:
         predictions: by sample and trial (from 0), of the samples that are done.
     """
 
-    def __init__(self, output_dir: Path, settings: dict[str, Any], resume: str, num_trials: int) -> None:
+    def __init__(
+        self,
+        output_dir: Path,
+        settings: dict[str, Any],
+        resume: str,
+        num_trials: int,
+        beside: Collection[str] = (),
+    ) -> None:
         """Open the folder's journal, or begin one.
 
         Args:
-            output_dir: held by ``hold``.
+            output_dir: held by ``recipes.command.hold_folder``.
             settings: what decides the answers, by key.
             resume: "auto" goes on with the journal there, "never" begins anew.
             num_trials: how often each sample is done.
+            beside: keys that decide no answer, which the folder of an earlier version may hold nevertheless.
 
         Raises:
             InputError: the folder holds a run with other settings, or predictions of another origin.
@@ -76,7 +66,7 @@ class Journal:
         self._predictions = output_dir / "predictions.jsonl"
         self._requests = output_dir / "requests.jsonl"
         self._num_trials = num_trials
-        _match_settings(output_dir, settings)
+        _match_settings(output_dir, settings, beside)
         self.predictions = {
             (line["id"], line.get("trial", 0)): line["prediction"]
             for line in _finished_lines(self._predictions)
@@ -156,7 +146,18 @@ def _append(path: Path, line: dict[str, Any]) -> None:
         file.write(encode(line) + b"\n")
 
 
-def _match_settings(output_dir: Path, settings: dict[str, Any]) -> None:
+def without(settings: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """``settings`` less ``keys``; one within a group is ``GROUP.KEY``."""
+    return {
+        key: {own: each for own, each in value.items() if f"{key}.{own}" not in keys}
+        if isinstance(value, dict)
+        else value
+        for key, value in settings.items()
+        if key not in keys
+    }
+
+
+def _match_settings(output_dir: Path, settings: dict[str, Any], beside: Collection[str]) -> None:
     path = output_dir / "settings.json"
     if not path.exists():
         if (output_dir / "predictions.jsonl").exists():
@@ -165,7 +166,7 @@ def _match_settings(output_dir: Path, settings: dict[str, Any]) -> None:
             )
         replace(path, encode(settings, indent=1) + b"\n")
         return
-    before = json.loads(path.read_bytes())
+    before = without(json.loads(path.read_bytes()), beside)
     for key in sorted(settings.keys() | before.keys()):
         if settings.get(key) != before.get(key):
             raise InputError(

@@ -42,6 +42,23 @@ def read_lines(key: str, path: str, text: str) -> Iterator[tuple[int, dict[str, 
         yield number, value
 
 
+def read_finished_lines(key: str, path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file that grows by lines, less what a kill left behind the last newline; none if it isn't there.
+
+    Raises:
+        InputError: no readable UTF-8 file, or a line that isn't a JSON object.
+    """
+    if not path.exists():
+        return
+    try:
+        text = path.read_bytes().rpartition(b"\n")[0].decode()
+    except OSError as error:
+        raise InputError(f"{key}={path}: {error.strerror}; give a readable file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{key}={path}: not UTF-8 text; convert it") from None
+    yield from (line for _, line in read_lines(key, str(path), text))
+
+
 def encode(record: Any, indent: int | None = None) -> bytes:
     """``record`` as JSON in UTF-8; escaped where it holds half a surrogate pair, as a model may send."""
     try:

@@ -172,11 +172,23 @@ class Worker:
         """
         line = json.dumps({"function": function, "arguments": arguments}).encode() + b"\n"
         with self._turn:
+            if self._process and self._process.poll() is not None:  # killed while it waited for a call
+                self._end(self._process)
             process = self._process or self._start()
             reply = self._exchange(process, line, self.timeout_s)
         if "error" in reply:
             raise RemoteError(reply["error"])
         return reply["value"]
+
+    def call_twice(self, function: str, /, **arguments: Any) -> Any:
+        """``call``, and after a crash or a time-out once more in a new process: the machine may be to blame.
+
+        Raises: as ``call``, of the second.
+        """
+        try:
+            return self.call(function, **arguments)
+        except (WorkerCrashedError, WorkerTimeoutError):
+            return self.call(function, **arguments)
 
     def close(self) -> None:
         """End the process; a later call starts another."""

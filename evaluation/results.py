@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation.benchmarks import Benchmark, Judged, Verdict
 from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
+from evaluation.packages import WorkerError
 from recipes.command import InputError
 
 NO_TEXT = Verdict(0.0, "no text")
@@ -69,8 +72,8 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
     if prepare:
         prepare([(one.id, one.value) for one in predictions if one.value is not None])
     judged = [
-        Judged(one.id, NO_TEXT if one.value is None else benchmark.score(one.id, one.value))
-        for one in predictions
+        Judged(one.id, NO_TEXT if one.value is None else benchmark.score(one.id, one.value), trial)
+        for one, trial in zip(predictions, _trials(predictions), strict=True)
     ]
     grouped: dict[str, list[Judged]] = {}
     for one in judged:
@@ -88,6 +91,14 @@ def judge(benchmark: Benchmark, predictions: Sequence[Prediction]) -> dict[str, 
     }
 
 
+def _trials(predictions: Sequence[Prediction]) -> Iterator[int]:
+    """The trial of each; where none is given, how often its id came before."""
+    times: Counter[str] = Counter()
+    for one in predictions:
+        yield times[one.id] if one.trial is None else one.trial
+        times[one.id] += 1
+
+
 def _sample_line(one: Prediction, verdict: Verdict) -> dict[str, Any]:
     score = dict(verdict.score) if isinstance(verdict.score, Mapping) else verdict.score
     line = {"id": one.id, **one.which_trial, "score": score, "reason": verdict.reason}
@@ -101,10 +112,18 @@ def write_results(output_dir: Path, results: dict[str, Any]) -> None:
 
 
 def write_gold(output_dir: Path, benchmark: Benchmark, ids: Iterable[str]) -> None:
-    """Replace ``gold.jsonl`` in the folder: ``{"id", "gold"}`` of each id for which the benchmark can say it."""
-    golds = ((sample_id, benchmark.gold(sample_id)) for sample_id in dict.fromkeys(ids))
-    lines = [{"id": sample_id, "gold": gold} for sample_id, gold in golds if gold is not None]
-    write_lines(output_dir / "gold.jsonl", lines)
+    """Replace ``gold.jsonl`` in the folder: ``{"id", "gold"}`` of each id for which the benchmark can say it.
+
+    A checker's process that crashes or hangs ends it with a warning: nothing is judged by this file.
+    """
+    path, lines = output_dir / "gold.jsonl", []
+    try:
+        for sample_id in dict.fromkeys(ids):
+            if (gold := benchmark.gold(sample_id)) is not None:
+                lines.append({"id": sample_id, "gold": gold})
+    except WorkerError as error:
+        print(f"warning: {path} has {len(lines)} golds only ({error})", file=sys.stderr)
+    write_lines(path, lines)
 
 
 def headline(results: dict[str, Any]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from evaluation import benchmarks
 from evaluation.benchmarks import Benchmark
 from evaluation.chat import Chats, Role, missing_role
 from evaluation.client import ChatClient, Endpoint, RequestFailedError
-from evaluation.journal import Journal, hold
+from evaluation.journal import Journal
 from evaluation.results import judge, write_gold, write_results
 from evaluation.settings import EvalSettings
+from recipes.command import hold_folder
 
 NOT_ASKED = "not asked: the run was given up"
 
@@ -31,27 +33,30 @@ def evaluate(settings: EvalSettings) -> dict[str, Any]:
     call goes on with it.
 
     Raises:
-        InputError: data that can't be used, a role without an endpoint, or a folder with another run.
+        InputError: data that can't be used, a role without an endpoint, nothing to score with, or a folder with
+            another run.
+        WorkerError: an official checker's process crashes or hangs where no sample is to blame.
     """
     benchmark = benchmarks.load(settings.benchmark, settings.source)
     _check_roles(settings, benchmark)
+    if check_scoring := getattr(benchmark, "check_scoring", None):
+        check_scoring()
     output_dir = Path(settings.output_dir)
-    with hold(output_dir):
-        journal = Journal(output_dir, settings.identity(), settings.resume, settings.num_trials)
+    with hold_folder("output_dir", output_dir):
+        beside = benchmarks.keys_beside_answers(settings.benchmark)
+        journal = Journal(output_dir, settings.identity(), settings.resume, settings.num_trials, beside)
         ids = benchmark.ids[: settings.limit]
         tasks = [(sample_id, trial) for sample_id in ids for trial in range(settings.num_trials)]
         errors = _play(settings, benchmark, journal, tasks)
         predictions = journal.finish(tasks)
         results = {
-            "benchmark": settings.benchmark,
-            "subtask": settings.subtask,
-            "language": settings.language,
+            **settings.chosen,
             **judge(benchmark, predictions),
             "errors": [_error(settings, task, errors[task]) for task in tasks if task in errors],
             "totals": _totals(settings, journal),
         }
-        write_gold(output_dir, benchmark, ids)
         write_results(output_dir, results)
+        write_gold(output_dir, benchmark, ids)
     return results
 
 
@@ -73,21 +78,23 @@ class Run:
         errors: what went wrong, for each that ends without a prediction.
     """
 
-    def __init__(self, benchmark: Benchmark, chats: Chats, concurrency: int, give_up_after: int) -> None:
+    def __init__(
+        self, benchmark: Benchmark, chats: Chats, concurrency: int, give_up_after: Mapping[Role, int]
+    ) -> None:
         self._benchmark = benchmark
         self._chats = chats
         self._concurrency = concurrency
         self._give_up_after = give_up_after
-        self._failures_in_a_row = 0
-        self._num_answers_before = 0
+        self._failures_in_a_row: Counter[Role] = Counter()
+        self._num_answers_before: Counter[Role] = Counter()
         self._given_up = False
         self.errors: dict[Task, str] = {}
 
     async def play_all(self, tasks: Sequence[Task], num_done: int) -> None:
         """Do all ``tasks``, ``concurrency`` at a time; ``num_done`` were done before.
 
-        The run is given up when a server refuses it, or when ``give_up_after`` requests in a row failed after all
-        their retries; the samples left over are errors too.
+        The run is given up when a server refuses it, or when of one role ``give_up_after`` requests in a row failed
+        after all their retries; the samples left over are errors too.
 
         Raises:
             InputError: what a benchmark or the journal refuses.
@@ -119,11 +126,15 @@ class Run:
                 bar.update()
 
     def _note_failure(self, error: RequestFailedError) -> None:
-        if self._chats.num_answers > self._num_answers_before:
-            self._failures_in_a_row = 0
-        self._num_answers_before = self._chats.num_answers
-        self._failures_in_a_row += error.fault == "server"
-        self._given_up |= error.fault == "run" or self._failures_in_a_row >= self._give_up_after
+        self._given_up |= error.fault == "run"
+        if error.role is None or error.fault != "server":
+            return
+        role, num_answers = error.role, self._chats.num_answers[error.role]
+        if num_answers > self._num_answers_before[role]:
+            self._failures_in_a_row[role] = 0
+        self._num_answers_before[role] = num_answers
+        self._failures_in_a_row[role] += 1
+        self._given_up |= self._failures_in_a_row[role] >= self._give_up_after[role]
 
 
 def _check_roles(settings: EvalSettings, benchmark: Benchmark) -> None:
@@ -143,7 +154,8 @@ def _play(
         return {}
     clients = {role: ChatClient(endpoint, settings.generation) for role, endpoint in settings.roles}
     chats = Chats(clients, journal, settings.seed)
-    run = Run(benchmark, chats, settings.concurrency, settings.endpoint.give_up_after)
+    give_up_after = {role: endpoint.give_up_after for role, endpoint in settings.roles}
+    run = Run(benchmark, chats, settings.concurrency, give_up_after)
     asyncio.run(run.play_all(left, num_done=len(tasks) - len(left)))
     return run.errors
 

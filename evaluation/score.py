@@ -40,6 +40,12 @@ class Chosen:
     options: dict[str, Any]
 
     @property
+    def chosen(self) -> dict[str, Any]:
+        """What ``results.json`` says of how it came about."""
+        keys = ("benchmark", "subtask", "language", "mode", "embedding", "options")
+        return {key: getattr(self, key) for key in keys}
+
+    @property
     def source(self) -> benchmarks.Source:
         """Which part of the benchmark, over which data."""
         return benchmarks.Source(
@@ -68,14 +74,9 @@ def main(config: DictConfig) -> None:
     predictions = read_predictions(settings.predictions, {*benchmark.ids, *aliases})
     output_dir = Path(settings.output_dir)
     make_folder("output_dir", output_dir)
-    results = {
-        "benchmark": settings.benchmark,
-        "subtask": settings.subtask,
-        "language": settings.language,
-        **judge(benchmark, predictions),
-    }
-    write_gold(output_dir, benchmark, (one.id for one in predictions))
+    results = {**settings.chosen, **judge(benchmark, predictions)}
     write_results(output_dir, results)
+    write_gold(output_dir, benchmark, (one.id for one in predictions))
     num_missing = len(set(benchmark.ids) - {aliases.get(one.id, one.id) for one in predictions})
     missing = f"; {num_missing} samples of the data have no prediction" if num_missing else ""
     print(headline(results) + missing)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluation.benchmarks import Source
+from evaluation.benchmarks import Source, keys_beside_answers
 from evaluation.chat import GROUPS, Role
 from evaluation.client import Endpoint, Generation
+from evaluation.journal import without
 from evaluation.score import Chosen
 from recipes.command import InputError
 
@@ -62,9 +63,9 @@ class EvalSettings(Chosen):
         return replace(super().source, num_shots=self.num_shots)
 
     def identity(self) -> dict[str, Any]:
-        """What decides the answers: all but where the models are served and how patiently they are asked."""
+        """What decides the answers: all but where the models are served, how patiently they are asked, and scoring."""
         plain = ("benchmark", "subtask", "language", "mode", "embedding", "options", "num_shots", "limit")
-        return {
+        settings = {
             **{key: getattr(self, key) for key in (*plain, "num_trials", "seed", "thinking")},
             "data_sha256": _digest(Path(self.gold.data)) if self.gold.data else None,
             "model": self.endpoint.model,
@@ -74,6 +75,7 @@ class EvalSettings(Chosen):
             "generation.temperature": self.generation.temperature,
             "generation.top_p": self.generation.top_p,
         }
+        return without(settings, keys_beside_answers(self.benchmark))
 
 
 def _digest(path: Path) -> str:

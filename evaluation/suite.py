@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from evaluation import benchmarks
 from evaluation.command import SHORT
 from evaluation.jsonl import encode, replace
+from evaluation.packages import WorkerError
 from evaluation.results import headline
 from evaluation.runner import evaluate, failure
 from evaluation.settings import EvalSettings
@@ -125,7 +126,7 @@ def _run(settings: EvalSettings) -> tuple[dict[str, Any], str]:
     which = {"benchmark": settings.benchmark, "subtask": settings.subtask, "language": settings.language}
     try:
         results = evaluate(settings)
-    except InputError as error:
+    except (InputError, WorkerError) as error:
         return {**which, "error": str(error)}, str(error)
     print(headline(results))
     line = {**which, "num_samples": results["num_samples"], "num_errors": len(results["errors"])}

@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Literal, Protocol
 
 from recipes.command import InputError
@@ -97,10 +98,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict and whose it is; an id that was tried several times occurs several times."""
+    """A verdict and whose it is; an id that was tried several times occurs several times, each a ``trial`` from 0."""
 
     id: str
     verdict: Verdict
+    trial: int = 0
 
 
 class Benchmark(Protocol):
@@ -146,7 +148,20 @@ def load(name: str, source: Source) -> Benchmark:
     Raises:
         InputError: no such benchmark, or data that it can't use.
     """
+    benchmark: Benchmark = _module(name).load(source)
+    return benchmark
+
+
+def keys_beside_answers(name: str) -> frozenset[str]:
+    """The keys of its recipe that decide no answer, such as ``mode`` and ``options.device``: a run may change them.
+
+    Raises:
+        InputError: no such benchmark.
+    """
+    return getattr(_module(name), "KEYS_BESIDE_ANSWERS", frozenset())
+
+
+def _module(name: str) -> ModuleType:
     if name not in names():
         raise InputError(f"benchmark={name}: no such benchmark; choose one of {', '.join(names())}")
-    benchmark: Benchmark = importlib.import_module(f"{__name__}.{name}").load(source)
-    return benchmark
+    return importlib.import_module(f"{__name__}.{name}")

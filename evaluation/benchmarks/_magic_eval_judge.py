@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from evaluation.benchmarks import Message
 
+MOST_CHARACTERS = 20_000
+"""Of a judge's answer that are read."""
 _QUESTION = """You judge a plan: the steps into which an assistant breaks down a user's request, each done by one tool.
 
 # Dialogue
@@ -40,13 +42,24 @@ def listed(steps: Sequence[str]) -> str:
 
 
 def judged_correct(answer: str) -> bool | None:
-    """The judge's word in the last JSON object of its answer; None if it can't be read."""
-    start = answer.rfind("{")
-    if start < 0:
-        return None
-    try:
-        verdict, _ = json.JSONDecoder().raw_decode(answer, start)
-    except (ValueError, RecursionError):
-        return None
-    correct = verdict.get("correct")
-    return correct if isinstance(correct, bool) else None
+    """The judge's word in the last JSON object of its answer that has one; None if there is none.
+
+    What was read of an object, whole or broken, isn't read again; of a long answer only the end is read.
+    """
+    answer = answer[-MOST_CHARACTERS:]
+    read, correct, start = json.JSONDecoder().raw_decode, None, answer.find("{")
+    while start >= 0:
+        try:
+            verdict, end = read(answer, start)
+        except json.JSONDecodeError as error:
+            end = max(error.pos, start + 1)
+        except (
+            ValueError,
+            RecursionError,
+        ):  # a number of thousands of digits, thousands of objects in each other
+            return None
+        else:
+            word = verdict.get("correct")
+            correct = word if isinstance(word, bool) else correct
+        start = answer.find("{", end)
+    return correct

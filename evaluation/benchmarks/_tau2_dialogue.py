@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 from evaluation.benchmarks import Chat, Message, Reply, ToolCall
 from evaluation.benchmarks._tau2_domain import Scene, Session
 from evaluation.benchmarks._tau2_trajectory import Side, UnreadableError, clean, parse_object
-from evaluation.packages import WorkerError
+from evaluation.packages import RemoteError
 
 
 class Party(Protocol):
@@ -69,7 +69,11 @@ class Limits:
 async def hold_dialogue(
     scene: Scene, session: Session, agent: Party, user: Party, limits: Limits
 ) -> dict[str, Any]:
-    """The whole dialogue as JSON: ``messages``, ``termination_reason`` and, if that is an error, ``error``."""
+    """The whole dialogue as JSON: ``messages``, ``termination_reason`` and, if that is an error, ``error``.
+
+    Raises:
+        WorkerError: the environment's process crashes or hangs, which no call of a domain's tools brings about.
+    """
     messages: list[Message] = [{"role": "assistant", "content": scene.greeting}]
     numbers = itertools.count(1)
     turn: Literal["assistant", "user", "environment"] = "user"
@@ -80,8 +84,8 @@ async def hold_dialogue(
             caller = messages[-1]["role"]
             try:
                 results = await session.execute(messages[-1]["tool_calls"])
-            except WorkerError as crash:
-                ending, error = _blame(caller), str(crash)
+            except RemoteError as refused:
+                ending, error = _blame(caller), str(refused)
                 break
             messages += results
             num_errors += sum(result["error"] for result in results)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
 from evaluation.benchmarks import Message
 from evaluation.benchmarks._tau2_trajectory import Trajectory
-from evaluation.packages import Worker
+from evaluation.packages import Worker, WorkerError
 
 NAMES = ("retail", "airline", "telecom")
 
@@ -67,12 +68,12 @@ class Domain:
         self._where = {"domain": name, "path": path}
         self._worker = worker
         self._num_sessions = itertools.count()
-        rows = worker.call("tasks", **self._where)
+        rows = worker.call_twice("tasks", **self._where)
         self.tasks = {row["id"]: Task(**{**row, "basis": tuple(row["basis"])}) for row in rows}
 
     def scene(self, task_id: str) -> Scene:
-        """How a task's dialogue begins."""
-        return Scene(**self._worker.call("scene", **self._where, task_id=task_id))
+        """How a task's dialogue begins. Raises WorkerError, as do the others."""
+        return Scene(**self._worker.call_twice("scene", **self._where, task_id=task_id))
 
     def session(self, task_id: str) -> Session:
         """A new environment for one dialogue."""
@@ -81,14 +82,14 @@ class Domain:
 
     def judge_prompt(self, task_id: str, messages: Sequence[Message]) -> list[Message]:
         """The official question about the task's assertions; empty if it has none."""
-        prompt: list[Message] = self._worker.call(
+        prompt: list[Message] = self._worker.call_twice(
             "judge_prompt", **self._where, task_id=task_id, messages=messages
         )
         return prompt
 
     def score(self, task_id: str, trajectory: Trajectory) -> dict[str, Any]:
         """The official evaluator's figures: ``evaluation._worker.tau2_domains.score``."""
-        figures: dict[str, Any] = self._worker.call(
+        figures: dict[str, Any] = self._worker.call_twice(
             "score",
             **self._where,
             task_id=task_id,
@@ -111,7 +112,8 @@ class Session:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._worker.call, "forget", session=self._where["session"])
+        with suppress(WorkerError):  # a process that is gone has forgotten
+            await asyncio.to_thread(self._worker.call, "forget", session=self._where["session"])
 
     async def execute(self, calls: list[dict[str, Any]]) -> list[Message]:
         """The tool messages that answer the calls, in order.
@@ -123,9 +125,9 @@ class Session:
 
     def _execute(self, calls: list[dict[str, Any]]) -> list[Message]:
         request = {**self._where, "num_past": len(self._past), "calls": calls}
-        results: list[Message] | None = self._worker.call("execute", **request, past=None)
+        results: list[Message] | None = self._worker.call_twice("execute", **request, past=None)
         if results is None:
-            results = self._worker.call("execute", **request, past=self._past)
+            results = self._worker.call_twice("execute", **request, past=self._past)
             assert results is not None
         self._past += calls
         return results

@@ -12,6 +12,7 @@ judged by the checker alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,18 +165,20 @@ class AceBench:
         """The official figures: of one category its ``accuracy``; of several all of them, and those of the families.
 
         A family's figure is there where all its categories are, and ``overall`` where all families are. Dialogues are
-        right where all their turns are. Scenes have an ``…_process`` beside their accuracy.
+        right where all their turns are, and count where all their turns are judged. Scenes have an ``…_process``
+        beside their accuracy.
         """
         by_category: dict[str, list[Judged]] = {}
         for one in judged:
             by_category.setdefault(self._samples[one.id].category, []).append(one)
-        figures = {
-            category: _figures(category, by_category[category])
+        found = {
+            category: self._figures(category, by_category[category])
             for category in CATEGORIES
             if category in by_category
         }
-        if len(figures) == 1:
-            return next(iter(figures.values()))
+        figures = {category: named for category, named in found.items() if named}
+        if len(found) == 1:
+            return next(iter(found.values()))
         summary = {
             name: round(sum(figures[category]["accuracy"] for category in family) / len(family), 3)
             for name, family in FAMILIES.items()
@@ -189,10 +192,16 @@ class AceBench:
             summary |= {f"{category}_{name}": value for name, value in named.items() if name != "accuracy"}
         return summary
 
+    def _figures(self, category: str, judged: Sequence[Judged]) -> dict[str, float]:
+        if category not in MULTI_TURN:
+            return _figures(category, judged)
+        num_turns = Counter(
+            _dialogue(turn) for turn, sample in self._samples.items() if sample.category == category
+        )
+        return _dialogues_right(judged, num_turns)
+
 
 def _figures(category: str, judged: Sequence[Judged]) -> dict[str, float]:
-    if category in MULTI_TURN:
-        return {"accuracy": _dialogues_right(judged)}
     accuracy = sum(one.verdict.score == 1 for one in judged) / len(judged)
     if category.startswith("special"):
         return {"accuracy": accuracy}
@@ -202,15 +211,18 @@ def _figures(category: str, judged: Sequence[Judged]) -> dict[str, float]:
     return {"accuracy": round(accuracy, 3), "process": round(process, 3)}
 
 
-def _dialogues_right(judged: Sequence[Judged]) -> float:
-    """The share of dialogues ``…_<dialogue>_<turn>`` without a wrong turn; each repetition is a dialogue of its own."""
-    dialogues: dict[tuple[str, int], bool] = {}
-    times: dict[str, int] = {}
+def _dialogue(turn: str) -> str:
+    """Of the id ``…_<dialogue>_<turn>``."""
+    return turn.rpartition("_")[0]
+
+
+def _dialogues_right(judged: Sequence[Judged], num_turns: Mapping[str, int]) -> dict[str, float]:
+    """The share of dialogues without a wrong turn, each trial's for itself; nothing without a whole one."""
+    dialogues: dict[tuple[str, int], dict[str, bool]] = {}
     for one in judged:
-        times[one.id] = times.get(one.id, 0) + 1
-        key = (one.id.rpartition("_")[0], times[one.id])
-        dialogues[key] = dialogues.get(key, True) and one.verdict.score == 1
-    return round(sum(dialogues.values()) / len(dialogues), 3)
+        dialogues.setdefault((_dialogue(one.id), one.trial), {})[one.id] = one.verdict.score == 1
+    whole = [all(turns.values()) for (name, _), turns in dialogues.items() if len(turns) == num_turns[name]]
+    return {"accuracy": round(sum(whole) / len(whole), 3)} if whole else {}
 
 
 def _score_calls(sample: _Sample, calls: Sequence[Any]) -> Verdict:

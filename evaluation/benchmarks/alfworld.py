@@ -6,7 +6,8 @@ scoring plays them again, so that a verdict needs nothing but the games. ``data=
 download (``json_2.1.1``), or one that ``magic_megatron.rl.envs.make_games`` built: scores on built games aren't
 comparable with published ones and are labelled ``built``.
 
-Over several trials ``success`` is the mean of the trials' success rates and ``success_best`` the highest of them. The
+Over several trials ``success`` is the mean over all games and ``success_best`` the highest success rate of a trial, of
+those that have every game that the largest has. The
 paper's best and converged figures (Table 5) are over the checkpoints of a training run: for each of five seeds the
 highest success rate, or that of the last fifth, then the mean over seeds; ``python -m magic_megatron.rl.report`` has
 them. For a finished model Table 5 gives one figure, which is ``success``.
@@ -15,7 +16,7 @@ them. For a finished model Table 5 gives one figure, which is ``success``.
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from evaluation.benchmarks._alfworld_prompts import (
 from evaluation.client import RequestFailedError
 from recipes.command import InputError
 
+KEYS_BESIDE_ANSWERS = frozenset({"options.num_processes", "options.load_timeout_s", "options.step_timeout_s"})
 SPLITS = {"seen": "valid_seen", "unseen": "valid_unseen"}
 """``subtask=`` and ALFWorld's folder for it."""
 
@@ -163,7 +165,10 @@ class Alfworld:
             figures["success"] = _mean([_score(each) for each in kept])
             trials = _trials(kept)
             if len(trials) > 1:
-                figures["success_best"] = max(_mean(trial) for trial in trials)
+                whole = max(trials, key=len).keys()
+                figures["success_best"] = max(
+                    _mean([*trial.values()]) for trial in trials if trial.keys() == whole
+                )
         played = [each.verdict.details for each in kept if "num_steps" in each.verdict.details]
         if played:
             figures["mean_steps"] = _mean([details["num_steps"] for details in played])
@@ -183,13 +188,11 @@ def _score(judged: Judged) -> float:
     return judged.verdict.score
 
 
-def _trials(judged: Sequence[Judged]) -> list[list[float]]:
-    """Scores by trial: the n-th time that an id occurs is its n-th trial."""
-    times: Counter[str] = Counter()
-    trials: dict[int, list[float]] = defaultdict(list)
+def _trials(judged: Sequence[Judged]) -> list[dict[str, float]]:
+    """Scores by id, of each trial."""
+    trials: dict[int, dict[str, float]] = defaultdict(dict)
     for each in judged:
-        trials[times[each.id]].append(_score(each))
-        times[each.id] += 1
+        trials[each.trial][each.id] = _score(each)
     return list(trials.values())
 
 

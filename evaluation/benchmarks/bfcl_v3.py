@@ -21,9 +21,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from evaluation.benchmarks import Chat, Judged, Message, Reply, Source, Verdict
-from evaluation.packages import Worker, WorkerCrashedError, WorkerTimeoutError
+from evaluation.client import RequestFailedError
+from evaluation.packages import Worker, WorkerError
 from recipes.command import InputError
 
+KEYS_BESIDE_ANSWERS = frozenset({"options.timeout_s"})
 MODES = ("prompt", "fc")
 MAX_STEPS = 20
 """Official: a turn ends after the step that follows so many."""
@@ -63,8 +65,15 @@ class BfclV3:
         self.ids = tuple(category)
 
     async def play(self, sample_id: str, chat: Chat) -> Any:
-        """The model's answer; of several turns, those of all steps until one calls nothing."""
-        opening = await self._call("opening", sample_id=sample_id, mode=self._mode)
+        """The model's answer; of several turns, those of all steps until one calls nothing.
+
+        Raises:
+            RequestFailedError: the package's process crashes or hangs before the model is asked.
+        """
+        try:
+            opening = await self._call("opening", sample_id=sample_id, mode=self._mode)
+        except WorkerError as error:
+            raise RequestFailedError(f"no question: {error}", "sample") from None
         if self._category[sample_id] in MULTI_TURN:
             return await self._converse(sample_id, chat, opening)
         return _answer(await chat.ask(opening["turns"][0], tools=opening["tools"][0] or None))
@@ -80,8 +89,10 @@ class BfclV3:
                 turns[-1].append(_answer(reply))
                 try:
                     outcome = await self._call("step", sample_id=sample_id, mode=self._mode, turns=turns)
-                except (WorkerTimeoutError, WorkerCrashedError):
-                    return turns  # the simulated API can't do what was asked of it, nor can it when judged
+                except WorkerError:
+                    # The model's own calls crash the simulated API or hang it, twice: that would be so whenever this
+                    # sample is done again, so it isn't an error but the prediction, for which there is no verdict of 1.
+                    return turns
                 messages += _exchange(reply, outcome, len(messages))
                 if not outcome["calls"]:
                     break
@@ -90,7 +101,7 @@ class BfclV3:
         return turns
 
     async def _call(self, function: str, **arguments: Any) -> Any:
-        return await asyncio.to_thread(self._worker.call, function, **arguments)
+        return await asyncio.to_thread(self._worker.call_twice, function, **arguments)
 
     def score(self, sample_id: str, prediction: Any) -> Verdict:
         """The official checker's verdict."""
@@ -98,8 +109,10 @@ class BfclV3:
         if _is_deeper(prediction, MAX_DEPTH):
             return Verdict(0.0, f"lists and objects nested more than {MAX_DEPTH} deep")
         try:
-            judged = self._worker.call("judge", sample_id=sample_id, mode=self._mode, prediction=prediction)
-        except (WorkerTimeoutError, WorkerCrashedError) as error:
+            judged = self._worker.call_twice(
+                "judge", sample_id=sample_id, mode=self._mode, prediction=prediction
+            )
+        except WorkerError as error:
             return Verdict(0.0, f"the official checker gave no verdict: {error}")
         if judged["valid"]:
             return Verdict(
@@ -108,8 +121,8 @@ class BfclV3:
         return Verdict(0.0, judged["message"], {"error_type": judged["error_type"]})
 
     def gold(self, sample_id: str) -> Any:
-        """The possible answers; None where the category has none."""
-        return self._worker.call("gold", sample_id=sample_id)
+        """The possible answers; None where the category has none. Raises WorkerError."""
+        return self._worker.call_twice("gold", sample_id=sample_id)
 
     def group(self, sample_id: str) -> str:
         """The sample's category."""
@@ -152,7 +165,7 @@ def load(source: Source) -> BfclV3:
     """Build the package's environment if it isn't there, and list its samples.
 
     Raises:
-        InputError: no such subtask or mode, data from elsewhere, or no environment.
+        InputError: no such subtask or mode, data from elsewhere, or no environment that works.
     """
     if source.data is not None:
         raise InputError(f"data={source.data}: bfcl_v3 has its data from its package; leave data out")
@@ -169,7 +182,14 @@ def load(source: Source) -> BfclV3:
         raise InputError(f"options.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     worker = _worker(options.timeout_s)
     wanted = SUBTASKS[source.subtask] if source.subtask else {*SUBTASKS["single_turn"], *MULTI_TURN}
-    category = {sample_id: name for sample_id, name in worker.call("catalogue") if name in wanted}
+    try:
+        catalogue = worker.call_twice("catalogue")
+    except WorkerError as error:
+        raise InputError(
+            f"options.timeout_s={options.timeout_s}: the package's process doesn't list its samples ({error}); give "
+            "it more time or memory, or remove .venv-bench/bfcl, which is made anew"
+        ) from None
+    category = {sample_id: name for sample_id, name in catalogue if name in wanted}
     return BfclV3(worker, source.mode, category)
 
 

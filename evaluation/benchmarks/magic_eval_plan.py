@@ -27,6 +27,7 @@ from evaluation.benchmarks._magic_eval_set import Dialogue, read_set
 from evaluation.embedding import Embedder
 from recipes.command import InputError
 
+KEYS_BESIDE_ANSWERS = frozenset({"embedding", "options.device", "options.batch_size", "options.cache"})
 FIGURES = {"step": "step_accuracy", "embedding": "embedding_similarity", "judge": "judge_accuracy"}
 MOST_CHARACTERS = 20_000
 """Of a plan's text that are embedded; models read some thousand at most."""
@@ -82,6 +83,11 @@ class MagicEvalPlan:
             return {"plan": reply.text, "judge": None}
         question = judge_prompt(dialogue.messages[:place], dialogue.wanted[-1], plan)
         return {"plan": reply.text, "judge": (await chat.ask(question, role="judge")).text}
+
+    def check_scoring(self) -> None:
+        """Load the embedding model, if there is one. Raises InputError."""
+        if self._embedder is not None:
+            self._embedder.load()
 
     def score(self, sample_id: str, prediction: Any) -> Verdict:
         """``step``, and ``embedding`` and ``judge`` where there are such."""

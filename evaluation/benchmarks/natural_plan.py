@@ -274,8 +274,15 @@ def _read_items(path: str, subtask: str, num_shots: int | None) -> list[tuple[st
             raise InputError(f"data={path}: line {number} has no id or subtask; give rows of data_synth")
         if row["subtask"] != subtask:
             continue
-        messages = [m for m in row.get("messages", []) if m.get("role") != "assistant"]
-        items.append((row["id"], (row.get("gold") or {}).get("natural_plan"), messages))
+        messages, gold = row.get("messages", []), row.get("gold") or {}
+        if not isinstance(messages, list) or not all(isinstance(each, dict) for each in messages):
+            raise InputError(
+                f"data={path}: line {number}: messages is no list of objects; give rows of data_synth"
+            )
+        if not isinstance(gold, dict):
+            raise InputError(f"data={path}: line {number}: gold is no object; give rows of data_synth")
+        asked = [message for message in messages if message.get("role") != "assistant"]
+        items.append((row["id"], gold.get("natural_plan"), asked))
     return items
 
 

@@ -22,10 +22,12 @@ from evaluation.benchmarks import Chat, Judged, Source, Verdict
 from evaluation.benchmarks._tau2_dialogue import Limits, ModelParty, Party, ScriptedUser, hold_dialogue
 from evaluation.benchmarks._tau2_domain import NAMES, Domain, Scene, Task, package
 from evaluation.benchmarks._tau2_trajectory import ENDED, Trajectory, UnreadableError, read_trajectory
+from evaluation.client import RequestFailedError
 from evaluation.jsonl import quote
 from evaluation.packages import RemoteError, WorkerError
 from recipes.command import InputError
 
+KEYS_BESIDE_ANSWERS = frozenset({"options.timeout_s"})
 PAPER = ("retail", "airline")
 STOPS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 """The package's, by which the end of a dialogue without a termination reason is known."""
@@ -79,7 +81,17 @@ class Tau2:
         }
 
     async def play(self, sample_id: str, chat: Chat) -> dict[str, Any]:
-        """The dialogue: ``messages``, ``termination_reason``, and a judge's ``judgement`` where there is one."""
+        """The dialogue: ``messages``, ``termination_reason``, and a judge's ``judgement`` where there is one.
+
+        Raises:
+            RequestFailedError: the package's process crashes or hangs, twice.
+        """
+        try:
+            return await self._play(sample_id, chat)
+        except WorkerError as error:
+            raise RequestFailedError(f"dialogue lost: {error}", "sample") from None
+
+    async def _play(self, sample_id: str, chat: Chat) -> dict[str, Any]:
         domain, task = self._find(sample_id)
         scene = await asyncio.to_thread(domain.scene, task.id)
         agent = ModelParty(chat, "agent", scene.agent_prompt, scene.agent_tools)
@@ -88,7 +100,10 @@ class Tau2:
                 scene, session, agent, self._user(scene, chat), self._options.limits
             )
         if self._options.judge and task.num_assertions and dialogue["termination_reason"] in ENDED:
-            question = await asyncio.to_thread(domain.judge_prompt, task.id, dialogue["messages"])
+            try:
+                question = await asyncio.to_thread(domain.judge_prompt, task.id, dialogue["messages"])
+            except RemoteError:
+                return dialogue  # which the package can't read when it is scored either
             dialogue["judgement"] = (await chat.ask(question, role="judge")).text
         return dialogue
 
@@ -123,7 +138,7 @@ class Tau2:
         return _verdict(task, trajectory, figures, judged)
 
     def gold(self, sample_id: str) -> dict[str, Any]:
-        """The gold's actions, and what the user must be told."""
+        """The gold's actions, and what the user must be told. Raises WorkerError."""
         domain, task = self._find(sample_id)
         scene = domain.scene(task.id)
         return {"actions": scene.gold_actions, "information": scene.gold_information}
@@ -182,6 +197,11 @@ def load(source: Source) -> Tau2:
         except RemoteError as error:
             raise InputError(
                 f"data={source.data}: {path} has no tasks of tau2 ({quote(str(error))}); give a tasks.json"
+            ) from None
+        except WorkerError as error:
+            raise InputError(
+                f"options.timeout_s={options.timeout_s}: the package's process doesn't list the tasks ({error}); give "
+                "it more time or memory, or remove .venv-bench/tau2, which is made anew"
             ) from None
         for task in domains[name].tasks.values():
             if task.has_history:

@@ -22,6 +22,9 @@ from evaluation.jsonl import read_text
 from evaluation.worfbench import Graph, Mode, chain_f1, graph_f1, read
 from recipes.command import InputError
 
+KEYS_BESIDE_ANSWERS = frozenset(
+    {"mode", "embedding", "options.device", "options.batch_size", "options.cache"}
+)
 FILE = "graph_eval.json"
 FIGURES = ("chain_f1", "graph_f1")
 TURN = "Now it's your turn.\n"
@@ -67,6 +70,10 @@ class WorfBench:
     async def play(self, sample_id: str, chat: Chat) -> str:
         """The workflow that the model draws up."""
         return (await chat.ask(self._samples[sample_id].messages)).text
+
+    def check_scoring(self) -> None:
+        """Load the embedding model. Raises InputError."""
+        self._embedder.load()
 
     def prepare(self, predictions: Sequence[tuple[str, Any]]) -> None:
         """Embed all nodes of these (id, prediction) at once."""

@@ -16,11 +16,12 @@ from evaluation.demo.toolbox import Tool, ToolError
 
 MAX_ROWS = 50
 MAX_SECONDS = 2.0
-MAX_VALUE_BYTES = 100_000
+MAX_VALUE_BYTES = 10_000
 MAX_SHOWN = 200
 """Characters of one value."""
-CHECK_INTERVAL = 1000
-"""SQLite's virtual-machine instructions between two looks at the clock."""
+CHECK_INTERVAL = 100
+"""SQLite's virtual-machine instructions between two looks at the clock. One can't be interrupted: what bounds it is how
+long values and patterns may be."""
 
 _ALLOWED = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
@@ -29,6 +30,7 @@ _DENIED_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer"})
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_VALUE_BYTES,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 10_000,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 100,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 20,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,

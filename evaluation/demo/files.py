@@ -115,7 +115,11 @@ def _walk(folder: Path) -> Iterator[tuple[str, int, str]]:
     for root, folders, names, descriptor in os.fwalk(folder, follow_symlinks=False):
         folders.sort()
         for name in sorted(names):
-            if not stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+            try:
+                mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+            except OSError:
+                continue  # gone
+            if not stat.S_ISREG(mode):
                 continue
             num_files += 1
             if num_files > MAX_FILES:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import httpx
 
-from evaluation.address import check_address
+from evaluation.address import below, check_address, without_key
 from evaluation.benchmarks import Message
 from evaluation.client import RETRIED_STATUS, Generation, RequestFailedError
 from recipes.command import InputError
@@ -165,7 +165,7 @@ class StreamClient:
 
     def _attempt(self, body: bytes) -> Generator[Piece, None, Said]:
         answer, has_begun = _Answer(), False
-        url = self._server.base_url.rstrip("/") + "/chat/completions"
+        url = below(self._server.base_url, "/chat/completions")
         try:
             with self._http.stream(
                 "POST", url, content=body, headers={"Content-Type": "application/json"}
@@ -177,7 +177,8 @@ class StreamClient:
         except httpx.TimeoutException:
             self._fail(f"silent for {self._server.timeout_s:g} s", has_begun)
         except httpx.RequestError as error:
-            self._fail(f"{type(error).__name__}: {error}".rstrip(": "), has_begun)
+            message = f"{type(error).__name__}: {error}".rstrip(": ")
+            self._fail(without_key(message, self._key), has_begun)
         except ValueError as error:
             raise RequestFailedError(f"no chat completion in the stream: {error}", "server") from None
         if answer.finish_reason is None:
@@ -194,8 +195,7 @@ class StreamClient:
         status = response.status_code
         if status == 200:
             return
-        text = response.read().decode("utf-8", "replace")
-        text = text.replace(self._key, "[key]") if self._key else text
+        text = without_key(response.read().decode("utf-8", "replace"), self._key)
         message = f"HTTP {status}: {' '.join(text[:500].split())}".rstrip(": ")
         if status in RETRIED_STATUS or status >= 500:
             raise _TryAgainError(message)

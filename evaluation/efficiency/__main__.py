@@ -17,10 +17,9 @@ from evaluation.efficiency.levels import judge_requests, metrics, sum_up, table
 from evaluation.efficiency.load import LoadClient, Question, Target
 from evaluation.efficiency.plot import draw
 from evaluation.efficiency.prompts import local_count, make_prompts, server_count
-from evaluation.journal import hold
 from evaluation.jsonl import encode, read_lines, read_text, replace, write_lines
 from evaluation.results import write_results
-from recipes.command import InputError, typed
+from recipes.command import InputError, hold_folder, typed
 
 FILES = ("results.json", "levels.jsonl", "settings.json", "efficiency.svg")
 
@@ -83,7 +82,7 @@ def main(config: DictConfig) -> None:
     """
     settings = typed(EfficiencySettings, config)
     output_dir = Path(settings.output_dir)
-    with hold(output_dir):
+    with hold_folder("output_dir", output_dir):
         done = _read_levels(output_dir, settings)
         asyncio.run(_measure(settings, output_dir, done))
         lines = [done[level] for level in settings.levels]

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import httpx
 
-from evaluation.address import check_address, without_credentials
+from evaluation.address import below, check_address, without_credentials, without_key
 from evaluation.efficiency.stream import Recording
 from evaluation.jsonl import quote
 
@@ -37,14 +37,14 @@ class Target:
         """The address without credentials and query, for files and messages."""
         return without_credentials(self.base_url)
 
-    def url(self, path: str) -> str:
+    def url(self, path: str) -> httpx.URL:
         """Of the OpenAI-compatible interface: ``url("/chat/completions")``."""
-        return self.base_url.rstrip("/") + path
+        return below(self.base_url, path)
 
     @property
-    def tokenize_url(self) -> str:
+    def tokenize_url(self) -> httpx.URL:
         """vLLM's ``/tokenize``, which lies beside ``/v1``."""
-        return self.base_url.rstrip("/").removesuffix("/v1") + "/tokenize"
+        return below(self.base_url, "/tokenize", without="/v1")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class LoadClient:
     ) -> None:
         await self._http.aclose()
 
-    async def ask_json(self, url: str, body: dict[str, Any]) -> httpx.Response:
+    async def ask_json(self, url: httpx.URL, body: dict[str, Any]) -> httpx.Response:
         """The answer to one plain request over the same connections."""
         return await self._http.post(url, json=body, timeout=self._target.timeout_s)
 
@@ -153,7 +153,7 @@ class LoadClient:
         except TimeoutError:
             failure = f"no whole answer within {self._target.timeout_s:g} s"
         except httpx.RequestError as error:
-            failure = f"{type(error).__name__}: {error}".rstrip(": ")
+            failure = without_key(f"{type(error).__name__}: {error}".rstrip(": "), self._key)
         return Recording(chunks, failure)
 
     async def _stream(
@@ -173,5 +173,4 @@ class LoadClient:
         if response.status_code == httpx.codes.OK:
             return None
         text = b"".join(data for _, data in chunks).decode("utf-8", "replace")
-        said = text.replace(self._key, "[key]") if self._key else text
-        return f"HTTP {response.status_code}: {quote(said, 200)}"
+        return f"HTTP {response.status_code}: {quote(without_key(text, self._key), 200)}"

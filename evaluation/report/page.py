@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -150,7 +150,7 @@ def _named_apart(entrants: list[Entrant], runs: Sequence[RunFolder]) -> list[Ent
     paths = [run.path for run in runs for _ in run.entrants]
     names = Counter(entrant.name for entrant in entrants)
     return [
-        entrant if names[entrant.name] == 1 else Entrant(f"{path.parent}/{entrant.name}", entrant.results)
+        entrant if names[entrant.name] == 1 else replace(entrant, name=f"{path.parent}/{entrant.name}")
         for entrant, path in zip(entrants, paths, strict=True)
     ]
 

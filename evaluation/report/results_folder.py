@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evaluation.asked import Asked, replay
-from evaluation.jsonl import read_lines, read_text
+from evaluation.jsonl import read_finished_lines, read_text
 from recipes.command import InputError
 
 DEPTHS = ("results.json", "*/results.json", "*/*/results.json", "*/*/*/results.json")
@@ -52,6 +52,9 @@ class _Record(BaseModel):
     per_sample: list[Sample] = []
     errors: list[dict[str, Any]] = []
     levels: list[dict[str, Any]] = []
+    mode: str | None = None
+    embedding: str | None = None
+    options: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Result:
 
     Attributes:
         part: subtask and language; None where the benchmark was run whole.
-        settings: of the run, empty where predictions of another origin were scored.
+        settings: what decided the answers, unknown where predictions of another origin were scored, and the verdicts.
         predictions: in the order of ``samples``, empty where they lie elsewhere.
         dialogues: of each sample and trial, what was asked last of the model.
         golds: what is right, by id.
@@ -101,10 +104,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Entrant:
-    """What is compared: one model as one run evaluated it."""
+    """What is compared: one model as one run evaluated it.
+
+    Attributes:
+        validation: of a model that RL trains, its success at each evaluation, by ``<environment>/<split>/<sampling>``.
+    """
 
     name: str
     results: list[Result]
+    validation: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def find(self, benchmark: str) -> Iterator[Result]:
         """The results of one benchmark."""
@@ -124,7 +132,7 @@ _TELLING: Sequence[Callable[[Sample], str]] = (
         + (" (built)" if (sample.model_extra or {}).get("built") else "")
     ),
     lambda sample: sample.id.partition("/")[0],
-    lambda sample: re.sub(r"[_\d-]+$", "", sample.id),
+    lambda sample: re.sub(r"[_\d#-]+$", "", sample.id),
 )
 
 
@@ -163,10 +171,14 @@ def _read(file: Path) -> Result:
         samples=record.per_sample,
         errors=record.errors,
         levels=record.levels,
-        settings=_settings(file.with_name("settings.json")),
+        settings=_settings(file.with_name("settings.json"))
+        | record.model_dump(include={"mode", "embedding", "options"}, exclude_unset=True),
         predictions=_predictions(file.with_name("predictions.jsonl"), record.per_sample),
         dialogues=_dialogues(file.with_name("requests.jsonl")),
-        golds={str(line.get("id")): line.get("gold") for line in _lines(file.with_name("gold.jsonl"))},
+        golds={
+            str(line.get("id")): line.get("gold")
+            for line in read_finished_lines("runs", file.with_name("gold.jsonl"))
+        },
     )
 
 
@@ -181,7 +193,7 @@ def _whole_characters(value: Any) -> Any:
 
 def _predictions(path: Path, samples: Sequence[Sample]) -> list[Any]:
     """One per sample, None for a sample without; empty if the file isn't theirs."""
-    lines = list(_lines(path))
+    lines = list(read_finished_lines("runs", path))
     if [line.get("id") for line in lines] == [sample.id for sample in samples]:
         return [line.get("prediction") for line in lines]
     by_key = {(line.get("id"), line.get("trial", 0)): line.get("prediction") for line in lines}
@@ -203,13 +215,7 @@ def _settings(path: Path) -> dict[str, Any]:
 def _dialogues(path: Path) -> dict[tuple[str, int], Asked]:
     """The model's last request of each sample and trial; none of a run that didn't keep what it asked."""
     news: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for line in sorted(_lines(path), key=lambda line: line.get("index", 0)):
+    for line in sorted(read_finished_lines("runs", path), key=lambda line: line.get("index", 0)):
         if line.get("role") == "agent" and "asked" in line:
             news.setdefault((str(line.get("id")), line.get("trial", 0)), []).append(line["asked"])
     return {key: replay(each) for key, each in news.items()}
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a file with one a line; none if it isn't there."""
-    if path.exists():
-        yield from (line for _, line in read_lines("runs", str(path), read_text("runs", str(path))))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.jsonl import read_lines, read_text
+from evaluation.jsonl import read_finished_lines, read_lines, read_text
 from evaluation.report.results_folder import Entrant, read_entrants
 from recipes.command import InputError
 
@@ -92,6 +92,7 @@ def read_run(folder: str) -> RunFolder:
         raise InputError(f"runs={folder}: no such folder; give the output_dir of a run")
     own = _lines(path / "metrics.jsonl")
     is_rl = any("reward" in line for line in own)
+    rl = own if is_rl else _lines(path / "rl" / "metrics.jsonl")
     run = RunFolder(
         path=path,
         stages=_lines(path / "stages.jsonl"),
@@ -101,20 +102,31 @@ def read_run(folder: str) -> RunFolder:
         solutions={row["id"]: row for row in _rows(path / "heldout")},
         metrics=own if own and not is_rl else _lines(path / "sft" / "metrics.jsonl"),
         routing=_lines((path if own else path / "sft") / "routing.jsonl"),
-        rl=[line for line in (own if is_rl else _lines(path / "rl" / "metrics.jsonl")) if "reward" in line],
+        rl=[line for line in rl if "reward" in line],
         before=_read_evaluations(path / "eval_before"),
         after=_read_evaluations(path / "eval_after"),
-        entrants=read_entrants(path),
+        entrants=[*read_entrants(path), *_in_training(path, rl)],
     )
     if not (run.stages or run.manifests or run.training or run.metrics or run.rl or run.entrants):
         raise InputError(f"runs={folder}: nothing of a run in it; give the output_dir of a run")
     return run
 
 
+def _in_training(path: Path, lines: Sequence[Record]) -> Iterator[Entrant]:
+    """The model that RL trains, if it has a step and is evaluated meanwhile."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        for key, value in line.items():
+            if key.startswith("validation/"):
+                values.setdefault(key.removeprefix("validation/"), []).append(float(value))
+    if values and any("reward" in line for line in lines):
+        yield Entrant(f"{path.name} in training", [], values)
+
+
 def _read_evaluations(folder: Path) -> dict[str, Evaluation]:
     found = {}
     for path in sorted(folder.glob("*/results.json")):
-        predictions = _lines(path.with_name("predictions.jsonl"))
+        predictions = read_finished_lines("runs", path.with_name("predictions.jsonl"))
         found[path.parent.name] = Evaluation(
             _json(path), {line["id"]: line["prediction"] for line in predictions}
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import product
 from typing import Any
 
 import yaml
@@ -16,6 +18,9 @@ from evaluation.report.statistics import Resampling
 OFFICIAL_PUZZLES = ("trip_planning_example", "meeting_planning_example", "calendar_scheduling_example")
 """How the ids of NaturalPlan's published puzzles begin."""
 OFFICIAL_EMBEDDING = "all-mpnet-base-v2"
+BUILT = "games that were built, not the official ones"
+CONVERGED = 5
+"""A run of RL converged to the last fifth of its evaluations, as in ``magic_megatron/rl/report/statistics.py``."""
 TABLE_7_TOKENS = 1024
 TIMES = ("ttft_s", "tpot_s", "latency_s")
 
@@ -174,10 +179,12 @@ def _cell(
     entrant: Entrant, column: Mapping[str, Any], notes: _Notes, is_mixed: bool, resampling: Resampling
 ) -> Cell | None:
     """``is_mixed``: the table has several benchmarks, so that a reason must say whose it is."""
-    if "find" not in column or (found := _locate(entrant, column["find"])) is None:
-        return None
+    found = _locate(entrant, column["find"]) if "find" in column else None
+    if found is None:
+        return _training_cell(entrant, column["training"], notes) if "training" in column else None
     result, name, group = found
-    own = [s for s in result.samples if group is None or result.group_of.get(s.id) == group]
+    groups = column.get("groups") if group is None else [group]
+    own = [s for s in result.samples if groups is None or result.group_of.get(s.id) in groups]
     num_samples = len({sample.id for sample in own})
     official = column.get("num_official")
     about = f"{column['group']}: "
@@ -189,6 +196,23 @@ def _cell(
         num_samples=num_samples,
         notes=[notes.number(reason) for reason in reasons],
     )
+
+
+def _training_cell(entrant: Entrant, wanted: Mapping[str, str], notes: _Notes) -> Cell | None:
+    """Of a run of RL: the best of its evaluations on a split of ALFWorld, or the mean of the last fifth of them."""
+    for environment, sampling in product(("alfworld", "alfworld_built"), ("greedy", "sampled")):
+        values = entrant.validation.get(f"{environment}/{wanted['split']}/{sampling}")
+        if not values:
+            continue
+        last = values[-math.ceil(len(values) / CONVERGED) :]
+        value = max(values) if wanted["of"] == "best" else sum(last) / len(last)
+        reasons = [
+            f"{sampling} evaluations of one training run, on as many games as it validated on; the paper's are means "
+            "over five seeds, which python -m magic_megatron.rl.report has"
+        ]
+        reasons += [BUILT] if environment == "alfworld_built" else []
+        return Cell(Figure("success", value, None), 0, [notes.number(reason) for reason in reasons])
+    return None
 
 
 def _locate(entrant: Entrant, find: Mapping[str, Any]) -> tuple[Result, str, str | None] | None:
@@ -212,7 +236,7 @@ def reasons_against(result: Result) -> Iterator[str]:
     if result.benchmark.startswith("magic_eval"):
         yield "our own public counterpart of the paper's in-house set"
     if result.metrics.get("share_built"):
-        yield "games that were built, not the official ones"
+        yield BUILT
     if result.benchmark == "natural_plan" and any(
         not sample.id.startswith(OFFICIAL_PUZZLES) for sample in result.samples
     ):
@@ -221,9 +245,14 @@ def reasons_against(result: Result) -> Iterator[str]:
     if options.get("user") == "scripted":
         yield "the user is scripted, not a model"
     if result.benchmark == "worfbench":
-        if result.settings.get("mode", "official") != "official":
+        mode, embedding = result.settings.get("mode"), result.settings.get("embedding")
+        if mode is None or embedding is None:
+            yield "nothing tells by which mode and embedding it was scored"
+        elif mode != "official":
             yield "scored without the official evaluator's mistakes"
-        if not str(result.settings.get("embedding") or OFFICIAL_EMBEDDING).endswith(OFFICIAL_EMBEDDING):
+        if embedding is not None and not embedding.endswith(OFFICIAL_EMBEDDING):
             yield "nodes compared by another embedding model"
+    if unjudged := result.metrics.get("num_needing_judge"):
+        yield f"verdicts that leave out what a judge must tell: {unjudged:,.0f}"
     if result.errors:
         yield f"samples without an answer are left out: {len(result.errors):,}"

@@ -7,8 +7,9 @@ from pathlib import Path
 from evaluation.benchmarks import Verdict
 from evaluation.chat import Chats
 from evaluation.client import ChatClient, Endpoint, Generation, Price
-from evaluation.journal import Journal, hold
+from evaluation.journal import Journal
 from evaluation.runner import Run
+from recipes.command import hold_folder
 
 NUM_TURNS = 3
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
@@ -43,12 +44,12 @@ def endpoint(url, concurrency=2):
 def play(out, url, topic, num_trials, seed=5):
     """What the runner does, over this benchmark."""
     benchmark = Talk(topic)
-    with hold(out):
+    with hold_folder("output_dir", out):
         journal = Journal(out, {"topic": "same"}, "auto", num_trials)
         clients = {
             role: ChatClient(endpoint(url), Generation(16, 0.0, 1.0)) for role in ("agent", "user", "judge")
         }
-        run = Run(benchmark, Chats(clients, journal, seed), 3, 4)
+        run = Run(benchmark, Chats(clients, journal, seed), 3, dict.fromkeys(clients, 4))
         tasks = [(sample_id, trial) for sample_id in benchmark.ids for trial in range(num_trials)]
         left = [task for task in tasks if task not in journal.predictions]
         asyncio.run(run.play_all(left, len(tasks) - len(left)))

@@ -47,7 +47,7 @@ def test_three_stages_hand_their_weights_on(synth_folder, tmp_path):
         "SFT": f"platform=rehearsal data.path={export / 'train'} train.num_steps=2 train.global_batch_size=2",
         # Nothing is solved after two steps of SFT, so the entropy alone has a gradient.
         "GRPO": f"data.train=[{export / 'train.parquet'}] data.overlong=drop {LENGTHS} algorithm.lambda1=0.01",
-        "XXPO": f"env.games={games} env.train_split=train env.max_steps=2 {LENGTHS}",
+        "XXPO": f"env.games={games} env.validation_splits=[train] env.max_steps=2 {LENGTHS}",
         "RL": RL,
         "NUM_PROCESSES": "1",
         MARK: str(run),

@@ -19,6 +19,7 @@ from evaluation.benchmarks import Reply, ToolCall
 from evaluation.chat import Chats
 from evaluation.client import ChatClient, Generation
 from evaluation.journal import Journal
+from evaluation.runner import NOT_ASKED, Run
 from recipes.command import InputError
 
 NUM_ASKED = 2 * NUM_TURNS + 1
@@ -168,6 +169,26 @@ def test_calls_that_cannot_be_read_are_asked_for_again(tmp_path):
     with serving(call) as server:
         assert ask(server, tmp_path).tool_calls == (ToolCall("add", ""),)
         assert len(server.requests) == 2
+
+
+def test_the_query_of_an_address_stays_behind_the_path(tmp_path):
+    with serving(lambda prompt, attempt, handler: handler.reply(completion("x"))) as server:
+        server.url += "?api-version=1"
+        ask(server, tmp_path)
+    assert [request["path"] for request in server.requests] == ["/v1/chat/completions?api-version=1"]
+
+
+def test_each_role_has_its_own_number_of_failures(tmp_path):
+    """The user's server is gone, while the agent's answers between every two of its failures."""
+    with serving(lambda prompt, attempt, handler: handler.reply(completion("x"))) as server:
+        urls = {"agent": server.url, "user": "http://127.0.0.1:9/v1"}
+        clients = {role: ChatClient(endpoint(url), Generation(16, 0.0, 1.0)) for role, url in urls.items()}
+        run = Run(
+            Talk("talk"), Chats(clients, Journal(tmp_path, {}, "auto", 1), 0), 1, {"agent": 9, "user": 2}
+        )
+        asyncio.run(run.play_all([(name, 0) for name in Talk.ids], 0))
+    assert ["ConnectError" in error for error in run.errors.values()] == [True, True, False, False]
+    assert [run.errors[name, 0] for name in Talk.ids[2:]] == [NOT_ASKED] * 2
 
 
 def test_a_role_that_nobody_plays_is_refused(tmp_path):

@@ -8,7 +8,7 @@ from chat_server import completion, serving
 from evaluation.benchmarks._magic_eval_set import FOLDER
 from evaluation.runner import evaluate
 from evaluation.settings import EvalSettings
-from recipes.command import compose, typed
+from recipes.command import InputError, compose, typed
 
 
 def run(server, output_dir, *overrides):
@@ -50,3 +50,26 @@ def test_an_endpoint_that_knows_the_answers_is_right_in_all(name, tmp_path):
     assert [group["group"] for group in results["groups"]] == sorted(
         ["general", "dependency", "condition", "context_inheritance"]
     )
+
+
+def test_what_only_scoring_needs_is_checked_before_asking_and_changed_without_asking_again(tmp_path):
+    bad, out = tmp_path / "model", tmp_path / "out"
+    bad.mkdir()
+    (bad / "config.json").write_text("{}")
+    keys = ("benchmark=magic_eval_plan", "subtask=general", "language=en")
+    answer = completion("<Plan>Step1.Go home.</Plan>")
+    with serving(lambda prompt, attempt, handler: handler.reply(answer)) as server:
+        with pytest.raises(InputError, match=rf"embedding={bad}: not a model that can be read"):
+            run(server, out, *keys, f"embedding={bad}")
+        assert not server.requests and not out.exists()
+        first = run(server, out, *keys)
+        assert first["metrics"].keys() == {"step_accuracy"} and first["embedding"] is None
+        kept = json.loads((out / "settings.json").read_text())
+        assert "embedding" not in kept and kept["options"] == {"judge": None}
+        # as an earlier version wrote it
+        older = kept | {"embedding": None, "options": kept["options"] | {"device": "cuda", "cache": None}}
+        (out / "settings.json").write_text(json.dumps(older))
+        again = run(server, out, *keys, "embedding=minilm", "options.batch_size=8")
+    assert len(server.requests) == 4, "nothing is asked again"
+    assert again["metrics"].keys() == {"step_accuracy", "embedding_similarity"}
+    assert again["embedding"] == "minilm" and again["options"]["batch_size"] == 8

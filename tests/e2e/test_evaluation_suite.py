@@ -7,9 +7,11 @@ import sys
 import pytest
 from chat_server import completion, serving
 
-from evaluation import benchmarks
+from evaluation import benchmarks, suite
+from evaluation.packages import WorkerCrashedError
+from evaluation.settings import EvalSettings
 from evaluation.suite import Suite, take_suite
-from recipes.command import InputError, compose
+from recipes.command import InputError, compose, typed
 
 SLOT = "Monday, 14:30 - 15:30"
 CALENDAR = {"golden_plan": SLOT, "prompt_5shot": "When?"}
@@ -109,11 +111,26 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(tmp_path, ove
     assert not (tmp_path / "out").exists()
 
 
+def test_a_checkers_process_that_ends_ends_its_benchmark_alone(monkeypatch):
+    def crash(settings):
+        raise WorkerCrashedError("ended with status 9")
+
+    monkeypatch.setattr(suite, "evaluate", crash)
+    keys = [
+        "endpoint.base_url=http://127.0.0.1:9/v1",
+        "endpoint.model=m",
+        "output_dir=out",
+        "benchmark=bfcl_v3",
+    ]
+    line, problem = suite._run(typed(EvalSettings, compose("eval", keys)))
+    assert line["error"] == problem == "ended with status 9"
+
+
 def test_a_suites_words_are_taken_out_of_the_command_line():
     arguments = ["evaluation", "benchmark=[a, b]", "limit=3", "suite.a.data=x", "suite.b.options.n=[1,2]"]
-    suite = take_suite(arguments)
+    taken = take_suite(arguments)
     assert arguments == ["evaluation", "limit=3"]
-    assert suite == Suite("[a, b]", ("a.data=x", "b.options.n=[1,2]"))
+    assert taken == Suite("[a, b]", ("a.data=x", "b.options.n=[1,2]"))
     one = ["evaluation", "benchmark=a", "suite.a.data=x"]
     assert take_suite(one) is None and len(one) == 3
     assert Suite("all", ()).names == benchmarks.names()

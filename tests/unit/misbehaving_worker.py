@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -25,6 +26,18 @@ def place() -> dict[str, Any]:
 def leave(status: int) -> None:
     print("last words", file=sys.stderr, flush=True)
     os._exit(status)
+
+
+def leave_once(marker: str) -> str:
+    try:
+        make_once(marker)
+    except FileExistsError:
+        return "stayed"
+    os._exit(3)
+
+
+def make_once(path: str) -> None:
+    Path(path).touch(exist_ok=False)
 
 
 def sleep(seconds: float) -> None:

@@ -119,10 +119,24 @@ def test_a_turn_is_judged_without_its_whitespace_and_needs_no_brackets(small):
 def test_a_dialogue_is_right_where_all_its_turns_are_each_time(small):
     def judged(*rights):
         names = ["normal_multi_turn_user_switch_0_0", "normal_multi_turn_user_switch_0_1"] * 3
-        return [Judged(name, Verdict(score, "")) for name, score in zip(names, rights, strict=True)]
+        each = enumerate(zip(names, rights, strict=True))
+        return [Judged(name, Verdict(score, ""), number // 2) for number, (name, score) in each]
 
     assert small.metrics(judged(1, 1, 1, 0, 0, 1)) == {"accuracy": 0.333}
     assert small.metrics(judged(1, 1, 1, 1, 1, 1)) == {"accuracy": 1.0}
+
+
+def test_a_dialogue_counts_where_all_its_turns_are_judged(small):
+    first, second = "normal_multi_turn_user_switch_0_0", "normal_multi_turn_user_switch_0_1"
+    judged = [
+        Judged(first, Verdict(1, ""), 0),
+        Judged(second, Verdict(1, ""), 1),
+        Judged(first, Verdict(1, ""), 2),
+    ]
+    assert small.metrics(judged) == {}
+    assert small.metrics([*judged, Judged(second, Verdict(0, ""), 2)]) == {"accuracy": 0.0}
+    other = Judged("normal_preference_0", Verdict(1, ""))
+    assert small.metrics([*judged, other]) == {"normal_preference": 1.0}
 
 
 def test_no_overall_without_every_category(small):

@@ -149,13 +149,15 @@ def test_the_environments_own_prompt_wants_its_own_format(training):
 def test_metrics_over_trials(fragile):
     a, b = fragile.ids[:2]
 
-    def judged(sample_id, score, num_steps):
-        return Judged(sample_id, Verdict(score, "", {"num_steps": num_steps, "built": False}))
+    def judged(sample_id, score, num_steps, trial=0):
+        return Judged(sample_id, Verdict(score, "", {"num_steps": num_steps, "built": False}), trial)
 
-    trials = [judged(a, 1, 5), judged(a, 0, 50), judged(b, 1, 7), judged(b, 1, 6)]
+    trials = [judged(a, 1, 5), judged(a, 0, 50, 1), judged(b, 1, 7), judged(b, 1, 6, 1)]
     assert fragile.metrics(trials) == {"success": 0.75, "success_best": 1.0, "mean_steps": 17.0}
     assert fragile.metrics([trials[0], trials[2]]) == {"success": 1.0, "mean_steps": 6.0}
     assert fragile.metrics([Judged(a, Verdict(0.0, "no text"))]) == {"success": 0.0}
+    cut = [judged(a, 0, 5), judged(b, 1, 5), judged(b, 1, 5, 1)]
+    assert fragile.metrics(cut)["success_best"] == 0.5, "the second trial lacks a game"
 
 
 @pytest.mark.parametrize(

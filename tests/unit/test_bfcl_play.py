@@ -8,6 +8,9 @@ import pytest
 
 from evaluation import benchmarks
 from evaluation.benchmarks import Reply, Source, ToolCall
+from evaluation.client import RequestFailedError
+from evaluation.results import write_gold
+from recipes.command import InputError
 
 
 class ScriptedChat:
@@ -150,3 +153,28 @@ def test_the_same_answers_lead_to_the_same_requests(benchmark_of):
     replies = ["[ls(), pwd()]", "[post_tweet(content='x')]", "Done."]
     first, second = (play(benchmark_of("prompt"), "multi_turn_long_context_3", *replies) for _ in range(2))
     assert first == second
+
+
+def test_a_process_that_crashes_is_an_error_before_the_model_spoke_and_its_fault_afterwards(
+    benchmark_of, monkeypatch, tmp_path, capsys
+):
+    benchmark = benchmark_of("prompt")
+    worker = benchmark._worker
+
+    class Stopping(ScriptedChat):
+        async def ask(self, messages, **others):
+            monkeypatch.setattr(worker, "_module", "no_such")
+            worker.close()
+            return await super().ask(messages, **others)
+
+    assert asyncio.run(benchmark.play(SAMPLE, Stopping("[ls()]"))) == [["[ls()]"]]
+    with pytest.raises(RequestFailedError, match=r"no question: .*no_such") as error:
+        play(benchmark, "simple_0", "[f(a=1)]")
+    assert error.value.fault == "sample"
+    write_gold(tmp_path, benchmark, ["simple_0", "simple_1"])
+    assert "gold.jsonl has 0 golds only" in capsys.readouterr().err
+    assert (tmp_path / "gold.jsonl").read_bytes() == b""
+    with pytest.raises(InputError, match=r"options\.timeout_s=300\.0: .* doesn't list its samples"):
+        benchmarks.load("bfcl_v3", Source(None, None, mode="prompt", options={"timeout_s": 300.0}))
+    monkeypatch.undo()
+    assert benchmark.score("simple_0", "[f(a=1)]").details

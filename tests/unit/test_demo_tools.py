@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from evaluation.demo import loopback
 from evaluation.demo.calculator import CALCULATOR, evaluate
 from evaluation.demo.database import describe, query
-from evaluation.demo.files import file_tools, read, search
+from evaluation.demo.files import _walk, file_tools, read, search
 from evaluation.demo.sample import Reach, make_database, real_tools
 from evaluation.demo.toolbox import Tool, Toolbox, ToolError
 from recipes.command import InputError
@@ -177,11 +177,17 @@ def test_database_refuses(shop, sql):
     assert shop.read_bytes() == before and [*shop.parent.iterdir()] == [shop]
 
 
+MANY = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+
+
 @pytest.mark.parametrize(
     "sql",
     [
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT max(x) FROM c",
         "SELECT count(*) FROM items a, items b, items c, items d",
+        MANY
+        + "SELECT sum(instr(x, y)) FROM n, (SELECT printf('%.*c', 6500, '0') x, printf('%.*c', 3200, '0')||'1' y)",
+        MANY + f"SELECT sum(x LIKE '{'%0' * 49}1') FROM n, (SELECT printf('%.*c', 9000, '0') x)",
     ],
 )
 def test_database_stops_what_takes_long(shop, sql, monkeypatch):
@@ -192,9 +198,25 @@ def test_database_stops_what_takes_long(shop, sql, monkeypatch):
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("instr(hex(zeroblob(47000)), hex(zeroblob(23000))||'1')", "too big"),
+        (f"printf('%.*c', 9000, '0') LIKE '{'%0' * 4000}1'", "pattern too complex"),
+    ],
+)
+def test_database_refuses_calls_that_no_clock_could_stop(shop, call, message):
+    started = time.monotonic()
+    with pytest.raises(ToolError, match=message):
+        query(shop, f"{MANY} SELECT sum({call}) FROM n")
+    assert time.monotonic() - started < 1
+
+
 def test_database_keeps_values_small(shop):
     assert query(shop, "SELECT printf('%1000000000d', 1)") == "printf('%1000000000d', 1)\nNULL\n(1 rows)"
-    assert len(query(shop, "SELECT hex(zeroblob(40000))")) < 300
+    assert len(query(shop, "SELECT hex(zeroblob(4000))")) < 300
+    with pytest.raises(ToolError, match="too big"):
+        query(shop, "SELECT hex(zeroblob(40000))")
 
 
 def test_no_database(tmp_path):
@@ -232,6 +254,15 @@ def test_files_are_found_and_read(folder):
     assert search(folder, "") == "a.txt\nsub/b.txt"
     assert search(folder, "coffee") == 'no line contains "coffee"'
     assert read(folder, "sub/b.txt") == read(folder, "./sub/b.txt") == "tea \ufffd and cake"
+
+
+def test_a_file_that_is_deleted_while_searching_is_passed_over(tmp_path):
+    for name in "abc":
+        (tmp_path / name).touch()
+    found = _walk(tmp_path)
+    assert next(found)[0] == "a"
+    (tmp_path / "b").unlink()
+    assert [path for path, _, _ in found] == ["c"]
 
 
 def test_search_says_when_there_is_more(folder):

@@ -8,9 +8,8 @@ import sys
 import pytest
 
 from evaluation import benchmarks
-from evaluation.journal import hold
 from evaluation.results import Prediction, judge
-from recipes.command import InputError
+from recipes.command import InputError, hold_folder
 
 CALENDAR = {"golden_plan": "Monday, 14:30 - 15:30", "num_people": "2", "num_days": "1"}
 TRIP = {"cities": "Oslo**Riga", "durations": "2**3"}
@@ -64,6 +63,36 @@ def test_every_line_is_scored_in_its_order(files):
     assert [group["group"] for group in results["groups"]] == ["2 people, 1 days", "10 people, 1 days"]
 
 
+def test_results_tell_what_else_decided_the_verdicts(files):
+    gold, predictions, out = files
+    assert score(predictions, gold, out, "mode=fixed", "+options.strict=true").returncode == 0
+    results = json.loads((out / "results.json").read_text())
+    told = {key: results[key] for key in ("subtask", "language", "mode", "embedding", "options")}
+    assert told == {
+        **{"subtask": "calendar", "language": None, "mode": "fixed", "embedding": None},
+        "options": {"strict": True},
+    }
+
+
+def test_trials_are_those_of_the_lines_or_else_by_their_order():
+    class Listing:
+        def score(self, sample_id, prediction):
+            return benchmarks.Verdict(1.0, "")
+
+        def group(self, sample_id):
+            return "all"
+
+        def metrics(self, judged):
+            self.seen = [(one.id, one.trial) for one in judged]
+            return {}
+
+    benchmark = Listing()
+    judge(benchmark, [Prediction("a", "x"), Prediction("b", "x"), Prediction("a", "x")])
+    assert benchmark.seen == [("a", 0), ("b", 0), ("a", 1)]
+    judge(benchmark, [Prediction("a", "x", 2), Prediction("b", "x", 1), Prediction("b", "x", 0)])
+    assert benchmark.seen == [("a", 2), ("b", 1), ("b", 0)]
+
+
 def test_half_a_surrogate_pair_is_scored_and_written(files, tmp_path):
     gold, _, out = files
     line = '{"id": "calendar_1", "prediction": "Mon\\ud800day, 14:30 - 15:30"}'
@@ -92,7 +121,10 @@ def test_an_output_that_can_be_no_folder_is_refused(files):
 
 def test_a_run_holds_no_file(files):
     gold, _, _ = files
-    with pytest.raises(InputError, match=f"^output_dir={gold}: .*; choose another folder"), hold(gold):
+    with (
+        pytest.raises(InputError, match=f"^output_dir={gold}: .*; choose another folder"),
+        hold_folder("output_dir", gold),
+    ):
         pass
 
 
@@ -129,6 +161,17 @@ def load(path, subtask="calendar", **other):
         ("calendar", {}, "no calendar puzzle"),
         ("calendar", "[]", "no JSON object"),
         ("calendar", [{"id": "a", "x": 1}, {"id": "b"}], "line 1 has no id or subtask"),
+        (
+            "trip",
+            [{"id": "a", "subtask": "trip", "messages": "Go.", "gold": {}}],
+            "line 1: messages is no list",
+        ),
+        (
+            "trip",
+            [{"id": "a", "subtask": "trip", "messages": ["Go."], "gold": {}}],
+            "line 1: messages is no list",
+        ),
+        ("trip", [{"id": "a", "subtask": "trip", "messages": [], "gold": "x"}], "line 1: gold is no object"),
         ("trip", {"a": {**TRIP, "durations": "2"}}, "is it trip data"),
         ("trip", {"a": {**TRIP, "durations": "2**x"}}, "is it trip data"),
         ("trip", {"a": {"cities": "", "durations": ""}}, "no city in it"),

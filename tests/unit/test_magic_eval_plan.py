@@ -98,7 +98,11 @@ def test_any_judges_answer_is_read(answer):
     [
         ('{"reason": "as the reference", "correct": true}', True),
         ('At first {"correct": true}, then ```{"correct": false}```', False),
+        ('{"reason": "step 2 lacks {city}", "correct": true}', True),
+        ('Step {2} of {"steps": []} is off: {"correct": false, "reason": {"correct": true}} {}', False),
         ('{"correct": "true"}', None),
+        ('{"a{' * 100_000, None),
+        ('{"a": ' + "1" * 5000 + "}", None),
         ('{"correct": true', None),
         ("[" * 100_000 + "{" * 100_000, None),
         ('{"a":' * 100_000, None),

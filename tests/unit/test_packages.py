@@ -1,6 +1,7 @@
 """Environments of foreign packages and the processes in them: real ones, made and killed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,6 +92,21 @@ def test_a_crash_is_told_and_the_next_call_has_a_new_process(worker):
     with pytest.raises(WorkerCrashedError, match=r"status 7 \(last words\)"):
         worker.call("leave", status=7)
     assert worker.call("echo", value=1) == 1
+
+
+def test_a_process_that_is_killed_between_calls_is_missed_by_none(worker):
+    pid = worker.call("place")["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: not is_running(pid))
+    assert worker.call("place")["pid"] != pid
+
+
+def test_what_crashes_once_is_called_twice(worker, tmp_path):
+    assert worker.call_twice("leave_once", marker=str(tmp_path / "marker")) == "stayed"
+    with pytest.raises(WorkerCrashedError, match="status 7"):
+        worker.call_twice("leave", status=7)
+    with pytest.raises(RemoteError, match="FileExistsError"):
+        worker.call_twice("make_once", path=str(tmp_path / "marker"))
 
 
 def test_a_call_that_takes_too_long_is_killed(worker):

@@ -95,6 +95,10 @@ def test_what_isn_t_comparable_is_marked_with_its_reason(folders, tables, tmp_pa
         (3, "our own public counterpart of the paper's in-house set"),
         (5, "games that were built, not the official ones"),
         (5, "OOD: 30 of the official 134 samples"),
+        (2, "BFCL-v3: 49 of the official 2,251 samples"),
+        (2, "BFCL-v3: 84 of the official 1,390 samples"),
+        (2, "ACEBench: 50 of the official 1,023 samples"),
+        (2, "ACEBench: 50 of the official 1,017 samples"),
     ):
         assert reason in tables[number].notes
         assert all(row.is_marked for row in tables[number].own)
@@ -107,6 +111,82 @@ def test_what_isn_t_comparable_is_marked_with_its_reason(folders, tables, tmp_pa
     save(tmp_path / "made", "natural_plan", samples, metrics, subtask="trip")
     [table] = paper_tables(read_entrants(tmp_path / "made"), FEW)
     assert table.notes == ["NaturalPlan: generated puzzles, not the official ones"]
+
+
+@pytest.mark.parametrize(
+    ("told", "settings", "reason"),
+    [
+        (
+            {"mode": "fixed", "embedding": "all-mpnet-base-v2"},
+            {},
+            "without the official evaluator's mistakes",
+        ),
+        (
+            {"mode": "official", "embedding": "minilm"},
+            {"embedding": "all-mpnet-base-v2"},
+            "another embedding",
+        ),
+        ({}, {}, "nothing tells by which mode and embedding"),
+    ],
+)
+def test_scored_predictions_tell_by_which_rules(tmp_path, told, settings, reason):
+    samples = [{"id": "os/0", "score": {"chain_f1": 1, "graph_f1": 1}, "reason": ""}]
+    metrics = {"chain_f1": 1.0, "graph_f1": 1.0}
+    save(tmp_path, "worfbench", samples, metrics, settings=settings, **told)
+    [table] = paper_tables(read_entrants(tmp_path), FEW)
+    assert [reason in note for note in table.notes] == [True, False]
+    save(tmp_path, "worfbench", samples, metrics, mode="official", embedding="all-mpnet-base-v2")
+    [table] = paper_tables(read_entrants(tmp_path), FEW)
+    assert table.notes == ["WorfBench: 1 of the official 2,146 samples"]
+
+
+def test_verdicts_that_need_a_judge_are_marked(tmp_path):
+    samples = judged(random.Random(0), 0.5, [str(number) for number in range(114)])
+    metrics = {"pass^1": mean(sample["score"] for sample in samples), "num_needing_judge": 3}
+    save(tmp_path, "tau2", samples, metrics, subtask="retail")
+    [table] = paper_tables(read_entrants(tmp_path), FEW)
+    assert table.notes == ["τ²-Bench: verdicts that leave out what a judge must tell: 3"]
+
+
+def test_groups_of_bfcl_are_told_by_ids_whatever_these_end_in(tmp_path):
+    samples = judged(random.Random(0), 0.5, ["live_relevance_3-3-0", "live_relevance_3-3-0#2", "java_0"])
+    groups = [{"group": "live_relevance", "num_samples": 2}, {"group": "java", "num_samples": 1}]
+    save(tmp_path, "bfcl_v3", samples, {"accuracy": 0.5}, groups)
+    [entrant] = read_entrants(tmp_path)
+    assert set(entrant.results[0].group_of.values()) == {"live_relevance", "java"}
+
+
+def test_a_run_of_rl_has_its_best_and_converged_success_in_table_5(tmp_path):
+    rates = {"alfworld/valid_seen": [0.1, 0.9, 0.2, 0.4, 0.6, 0.8], "alfworld_built/valid_unseen": [0.5]}
+    lines = [{"step": step, "reward": 0.0} for step in range(1, 7)]
+    for key, values in rates.items():
+        for line, value in zip(lines, values, strict=False):
+            line |= {f"validation/{key}/greedy": value, f"validation/{key}/sampled": 0.0}
+    write(tmp_path / "rl" / "metrics.jsonl", *lines)
+    run = read_run(str(tmp_path / "rl"))
+    [table] = paper_tables(run.entrants, FEW)
+    [row] = table.own
+    assert (table.number, row.name) == (5, "rl in training")
+    assert [cell.figure.value for cell in row.cells] == pytest.approx([0.9, 0.7, 0.5, 0.5])
+    assert [cell.notes for cell in row.cells] == [[1], [1], [1, 2], [1, 2]]
+    assert "one training run" in table.notes[0] and "built" in table.notes[1]
+    page = render([make_section(run, 4)], compare_entrants([run], NO_FILES, FEW, LIMITS))
+    assert "rl in training" in page and "Table 5. " in page
+
+
+def test_torn_last_lines_are_left_out(tmp_path):
+    samples = [{"id": name, "score": 1, "reason": ""} for name in "ab"]
+    save(tmp_path / "eval_after" / "trip", "natural_plan", samples, {"accuracy": 1.0}, subtask="trip")
+    folder = tmp_path / "eval_after" / "trip"
+    asked = {"kept": 0, "messages": [{"role": "user", "content": "é"}]}
+    write(folder / "requests.jsonl", {"id": "a", "trial": 0, "role": "agent", "index": 0, "asked": asked})
+    for name in ("requests.jsonl", "predictions.jsonl"):
+        with (folder / name).open("ab") as file:
+            file.write('{"id": "b", "é'.encode()[:-1])
+    run = read_run(str(tmp_path))
+    [result] = run.entrants[0].results
+    assert result.dialogues.keys() == {("a", 0)} and len(result.predictions) == 2
+    assert run.after["trip"].predictions.keys() == {"a", "b"}
 
 
 def test_table_7_has_the_paper_s_rows_and_ours_by_concurrency(entrants):

@@ -22,7 +22,9 @@ from tau2_gold import (
 from evaluation.benchmarks import Reply, ToolCall
 from evaluation.benchmarks._tau2_dialogue import Limits, hold_dialogue
 from evaluation.benchmarks.tau2 import STOPS
+from evaluation.client import RequestFailedError
 from evaluation.packages import Worker
+from recipes.command import InputError
 
 
 class Lines:
@@ -197,6 +199,26 @@ def test_a_session_outlives_the_process():
 
     whole = asyncio.run(scene(False))
     assert whole[0] != whole[1] and whole == asyncio.run(scene(True))
+
+
+def test_a_process_that_crashes_is_an_error_and_not_the_agents(monkeypatch):
+    one = benchmark_with("retail", Limits(20, 5))
+    worker = one._domains["retail"]._worker
+
+    class Stopping(LinesChat):
+        async def ask(self, messages, **others):
+            monkeypatch.setattr(worker, "_module", "no_such")
+            worker.close()
+            return await super().ask(messages, **others)
+
+    call = {"calls": [["calculate", {"expression": "1 + 1"}]]}
+    for _ in range(2):  # in the dialogue, and before it
+        with pytest.raises(RequestFailedError, match=r"dialogue lost: .*no_such") as error:
+            asyncio.run(one.play("1", Stopping([call], [{"text": "Hi."}])))
+        assert error.value.fault == "sample"
+    monkeypatch.setattr("evaluation.benchmarks.tau2.package", lambda timeout_s: worker)
+    with pytest.raises(InputError, match=r"options\.timeout_s=120\.0: .* doesn't list the tasks"):
+        benchmark("retail")
 
 
 def test_the_judge_is_asked_as_officially(tmp_path):
