@@ -151,7 +151,10 @@ def _plan_rows(config: RlConfig, tokenizer: Any, folder: Path) -> dict[str, Path
     make_folder("output_dir", folder / "data")
     paths = {name: folder / "data" / f"{name}.json" for name in ("train", "validation")}
     if config.env.get("name"):
-        files = write_env_rows(typed(EnvConfig, OmegaConf.create(config.env)), folder / "data")
+        env = typed(EnvConfig, OmegaConf.create(config.env))
+        if not (config.validation.interval or config.validation.before):
+            env = dataclasses.replace(env, validation_splits=[])
+        files = write_env_rows(env, folder / "data")
         data = dataclasses.replace(
             config.data, train=files["train"], validation=files["validation"], tasks=None
         )

@@ -106,9 +106,16 @@ def test_games_are_rows_like_others(plan):
     assert tasks == {"errand/valid_seen", "errand/valid_unseen"}
 
 
+def test_games_are_held_out_for_a_validation_only(plan):
+    never = ["validation.interval=0", "validation.before=false"]
+    orders = plan("env=errand", "env.validation_splits=[elsewhere]", *never, data="none").orders
+    assert PromptDataset(str(orders["validation"]))[0]["extra_info"]["task"] == "errand"
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
+        (["env=errand", "env.validation_splits=[elsewhere]"], ["elsewhere"]),
         (["rollout.n=1"], ["rollout.n=1", "rollout.n=8"]),
         (["train.batch_size=0"], ["train.batch_size=0"]),
         (["rollout.temperature=0"], ["rollout.temperature=0", "0.9"]),
