@@ -54,7 +54,6 @@ class MagicTrainer(PPOTrainerSync):
         self._turns: list[Turn] = []
         self._entropies: list[list[float]] | None = None
         self._advantages = np.zeros(0)
-        self._saved: Path | None = None
 
     def on_init_end(self) -> None:
         """verl has loaded the checkpoint, if there is one, and is about to give the weights to vLLM.
@@ -92,8 +91,7 @@ class MagicTrainer(PPOTrainerSync):
         if padding:  # verl's padding repeats a sample's fields, but has a response of one token
             zero = torch.zeros(1, dtype=torch.int64)
             row = {"segments": zero, "turn_index": zero, "counts": zero, "is_padding": zero + 1}
-            rows = [dict(row) for _ in padding]
-            fields = tu.list_of_dict_to_tensordict(rows)
+            fields = tu.list_of_dict_to_tensordict([row] * len(padding))
             tq.kv_batch_put(keys=padding, partition_id=batch.partition_id, fields=fields)
         return batch
 
@@ -234,20 +232,13 @@ class MagicTrainer(PPOTrainerSync):
                 self.global_steps, self._turns, self.tokenizer, self._entropies, self._advantages.tolist()
             )
             self._rollouts.write(self.global_steps, samples)
-        if self._saved is not None:
+        checkpoint = self._checkpoint_folder(self.global_steps)
+        if checkpoint.is_dir():  # whole only now, so that a run that goes on from it lacks no line
             state = {"step": self.global_steps, "history": self.history.state_dict()}
-            mark_complete(self._saved, state, self.settings.keep_checkpoints)
-            self._saved = None
+            mark_complete(checkpoint, state, self.settings.keep_checkpoints)
 
     def _num_asked(self) -> int:
         return int(self.config.data.train_batch_size * self.config.actor_rollout_ref.rollout.n)
-
-    # Checkpoints
-
-    def _save_checkpoint(self) -> None:
-        """verl's; it is whole when its step is on record too, so that a run that goes on from it lacks no line."""
-        super()._save_checkpoint()
-        self._saved = self._checkpoint_folder(self.global_steps)
 
     def _checkpoint_folder(self, step: int) -> Path:
         return Path(self.config.trainer.default_local_dir) / f"global_step_{step}"
