@@ -25,7 +25,6 @@ RENAMED = {
     "actor/max_vio_worst_layer": "max_vio_worst_layer",
     "actor/num_dropped_tokens": "num_dropped_tokens",
     "response_length/mean": "response_length",
-    "response_length/clip_ratio": "truncated",
     "perf/total_num_tokens": "num_tokens",
     "perf/throughput": "tokens_per_s",
     "timing_s/step": "step_time_s",
@@ -45,13 +44,19 @@ PHASES = (
 
 
 def step_metrics(
-    step: int, metrics: Mapping[str, Any], turns: Sequence[Turn], advantages: np.ndarray, num_asked: int
+    step: int,
+    metrics: Mapping[str, Any],
+    turns: Sequence[Turn],
+    advantages: np.ndarray,
+    num_asked: int,
+    max_response_length: int,
 ) -> dict[str, Any]:
     """One line: ours by the names of the docs, and what verl's loss reported under ``actor/magic/``.
 
     Args:
         advantages: of ``turns``, shape (len(turns),).
         num_asked: episodes that were begun.
+        max_response_length: tokens; verl's own share of truncated ones counts all as long as the batch's longest.
     """
     line: dict[str, Any] = {"step": step}
     line |= {ours: float(metrics[theirs]) for theirs, ours in RENAMED.items() if theirs in metrics}
@@ -71,6 +76,8 @@ def step_metrics(
         if name.startswith("magic/")
     }
     line |= {name: float(value) for name, value in metrics.items() if name.startswith("validation")}
+    if turns:
+        line["truncated"] = _mean(len(turn.response_ids) >= max_response_length for turn in turns)
     line |= reward_metrics(turns, advantages, num_asked)
     return line
 

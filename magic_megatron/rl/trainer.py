@@ -219,7 +219,14 @@ class MagicTrainer(PPOTrainerSync):
             metrics |= {f"timing_s/{name}": seconds for name, seconds in timing_raw.items()}
         else:
             super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        line = step_metrics(self.global_steps, metrics, self._turns, self._advantages, self._num_asked())
+        line = step_metrics(
+            self.global_steps,
+            metrics,
+            self._turns,
+            self._advantages,
+            self._num_asked(),
+            self.config.data.max_response_length,
+        )
         line |= {
             f"history_{name}": past.mean
             for name, past in (("think", self.history.think), ("act", self.history.action))

@@ -87,8 +87,19 @@ def test_metrics_are_over_episodes_that_count(turns):
 
 def test_a_line_has_what_the_routers_report(turns):
     reported = {"actor/max_vio": 0.4, "actor/z_loss": 2.0, "actor/load_balancing_loss": 1.1}
-    line = step_metrics(3, reported, turns, turn_advantages(turns, algorithm("grpo")), num_asked=6)
+    line = step_metrics(
+        3, reported, turns, turn_advantages(turns, algorithm("grpo")), 6, max_response_length=9
+    )
     assert (line["step"], line["max_vio"], line["z_loss"], line["load_balancing_loss"]) == (3, 0.4, 2.0, 1.1)
+
+
+@pytest.mark.parametrize(("limit", "share"), [(2, 1.0), (3, 0.0)])
+def test_a_response_is_truncated_at_the_limit_not_at_the_batch_s_longest(turns, limit, share):
+    verl = {"response_length/clip_ratio": 1.0}
+    line = step_metrics(
+        3, verl, turns, turn_advantages(turns, algorithm("grpo")), 6, max_response_length=limit
+    )
+    assert line["truncated"] == share
 
 
 def test_an_answer_is_right_when_all_its_parts_are():
