@@ -12,8 +12,10 @@ judged by the checker alone.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -180,7 +182,7 @@ class AceBench:
         if len(found) == 1:
             return next(iter(found.values()))
         summary = {
-            name: round(sum(figures[category]["accuracy"] for category in family) / len(family), 3)
+            name: round(_total(figures[category]["accuracy"] for category in family) / len(family), 3)
             for name, family in FAMILIES.items()
             if all(category in figures for category in family)
         }
@@ -207,8 +209,13 @@ def _figures(category: str, judged: Sequence[Judged]) -> dict[str, float]:
         return {"accuracy": accuracy}
     if category.startswith("normal"):
         return {"accuracy": round(accuracy, 3)}
-    process = sum(one.verdict.details.get("process", 0.0) for one in judged) / len(judged)
+    process = _total(one.verdict.details.get("process", 0.0) for one in judged) / len(judged)
     return {"accuracy": round(accuracy, 3), "process": round(process, 3)}
+
+
+def _total(values: Iterable[float]) -> float:
+    """One after another, as officially; ``sum`` makes up for rounding, which can change the third place."""
+    return functools.reduce(operator.add, values, 0.0)
 
 
 def _dialogue(turn: str) -> str:

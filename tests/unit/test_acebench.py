@@ -221,7 +221,9 @@ def test_states_are_compared_with_the_oddities_kept():
             states_differ(gold, [{"MessageApi": {"inbox": inbox}}, *good[1:]])
             == "MessageApi: inbox isn't as in the gold"
         )
-    for junk in (None, [], [1, 2, 3], [{}, {}, {}], [{"a": 1}] * 3, "abc", {"a": {}}):
+    for unnamed in ([{}, {}, {}], [{"a": 1}] * 3, [good[0], {"BaseApi": {"wifi": False}, "Other": {}}, {}]):
+        assert states_differ(gold, unnamed) == ""
+    for junk in (None, [], [1, 2, 3], [*good[:2], 3], [good[0], {"BaseApi": 1}, {}], "abc", {"a": {}}):
         assert states_differ(gold, junk)
 
 
@@ -327,6 +329,15 @@ def test_long_answers_take_linear_time(small, text):
     for name in ("normal_atom_bool_0", "normal_multi_turn_user_adjust_0_0", "special_incomplete_0"):
         assert small.score(name, text).score == 0
     assert time.process_time() - start < 5
+
+
+def test_totals_are_added_one_after_another_without_making_up_for_rounding(small):
+    processes = [*[0.1] * 7, 0.2]  # their mean is 0.1125, or a little less
+    judged = [
+        Judged("agent_multi_step_0", Verdict(0, "", {"process": process}), trial)
+        for trial, process in enumerate(processes)
+    ]
+    assert small.metrics(judged) == {"accuracy": 0.0, "process": 0.112}
 
 
 @pytest.mark.parametrize(
