@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from magic_megatron.rl.episodes import Turn, final_turns
+from magic_megatron.rl.xxpo import ACTION, THINK
 
 # verl's names, and ours
 RENAMED = {
@@ -65,6 +66,9 @@ def step_metrics(
         for name, value in metrics.items()
         if name.startswith("actor/magic/")
     }
+    for name, segment in (("entropy_think", THINK), ("entropy_act", ACTION)):
+        if not any(segment in turn.segments for turn in turns):
+            line.pop(name, None)  # a mean over no token
     line |= {
         f"time/{phase}_s": float(metrics[f"timing_s/{phase}"])
         for phase in PHASES

@@ -10,6 +10,7 @@ from magic_megatron.rl.advantages import turn_advantages
 from magic_megatron.rl.arguments import full_names
 from magic_megatron.rl.episodes import Turn, final_turns, padded
 from magic_megatron.rl.metrics import reward_metrics, step_metrics, validation_metrics
+from magic_megatron.rl.xxpo import ACTION
 from recipes.command import compose, typed
 
 
@@ -100,6 +101,16 @@ def test_a_response_is_truncated_at_the_limit_not_at_the_batch_s_longest(turns, 
         3, verl, turns, turn_advantages(turns, algorithm("grpo")), 6, max_response_length=limit
     )
     assert line["truncated"] == share
+
+
+def test_a_segment_that_no_response_has_has_no_entropy(turns):
+    logged = {"actor/magic/entropy_think": 0.0, "actor/magic/entropy_act": 0.5}
+    acting = [dataclasses.replace(turn, segments=[0, ACTION]) for turn in turns]
+    line = step_metrics(
+        3, logged, acting, turn_advantages(turns, algorithm("grpo")), 6, max_response_length=9
+    )
+    assert "entropy_think" not in line
+    assert line["entropy_act"] == 0.5
 
 
 def test_an_answer_is_right_when_all_its_parts_are():

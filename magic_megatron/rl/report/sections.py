@@ -157,8 +157,13 @@ def _signal(groups: Sequence[RunGroup]) -> list[Panel]:
 
 def _entropies(groups: Sequence[RunGroup]) -> list[Panel]:
     """The paper's Figure 8a first: thought and action apart, each with its history."""
-    kinds = (("think", "thought", RUNS[3]), ("act", "action", RUNS[2]))
-    if not {"entropy_think", "entropy_act"} & set(keys_of(groups)):
+    logged = keys_of(groups)
+    kinds = [
+        kind
+        for kind in (("think", "thought", RUNS[3]), ("act", "action", RUNS[2]))
+        if f"entropy_{kind[0]}" in logged
+    ]
+    if not kinds:
         return _each(groups, _ENTROPY)
     note = "mean entropy of a segment's tokens, nats"
     if len(groups) == 1:
