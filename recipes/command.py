@@ -166,13 +166,17 @@ def _check_override(override: str) -> None:
     if key.startswith("~"):
         raise InputError(f"{override}: a key can't be deleted; leave it out, or give it a value")
     try:
-        OverridesParser.create().parse_override(override)
+        several = OverridesParser.create().parse_override(override).is_sweep_override()
     except HydraException:
         if "=" not in override:
             raise InputError(f"{override}: not an override; write it as key=value") from None
         raise InputError(
             f"{key}={value}: ( ) [ ] {{ }} , = : have a meaning of their own in values; quote it as '{key}=\"{value}\"'"
         ) from None
+    if several:
+        raise InputError(
+            f"{override}: several values; write a list as {key}=[…], a value with a comma as '{key}=\"{value}\"'"
+        )
 
 
 def _explain(message: str, overrides: list[str], keys: list[str]) -> str:

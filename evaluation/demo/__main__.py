@@ -114,4 +114,4 @@ def _serve(settings: DemoSettings, new_session: Callable[[], Session]) -> None:
 
 
 if __name__ == "__main__":
-    start("demo", main)
+    start("demo", main, texts=frozenset({"question"}))

@@ -85,6 +85,7 @@ def test_a_command_ends_with_2_and_one_line_on_bad_input():
         ("nonsense", "error: nonsense: not an override; write it as key=value"),
         ("~optim", "error: ~optim: a key can't be deleted"),
         ("output_dir=a(1)", "error: output_dir=a(1): ( ) [ ] { } , = : have a meaning of their own"),
+        ("output_dir=a,b", "error: output_dir=a,b: several values; write a list as output_dir=[…], a "),
         ("parallel.tp=2", "error: data.path: missing; give it as data.path=VALUE"),
     ],
 )

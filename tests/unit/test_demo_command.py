@@ -32,6 +32,21 @@ def test_one_question():
     assert server.bodies[0]["temperature"] == 0.7 and server.bodies[0]["model"] == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("Plan trip 1, and tell me what's 24 cups?", "Plan trip 1, and tell me what's 24 cups?"),
+        ('Is {a: 1} or "[b]" = ${c}?', 'Is {a: 1} or "[b]" = ${c}?'),
+        ("'quoted, for Hydra'", "quoted, for Hydra"),
+    ],
+)
+def test_a_question_is_taken_as_it_stands(given, asked):
+    with DemoServer([says("yes")]) as server:
+        done = demo(server, "demo=tools", f"question={given}")
+    assert (done.returncode, done.stdout) == (0, "yes\n")
+    assert server.bodies[0]["messages"][-1]["content"] == asked
+
+
 def test_a_trip_is_asked_and_verified():
     with DemoServer([says(ROWS[2]["gold"]["answer"])]) as server:
         done = demo(server, "demo=travel", "trip=3")
