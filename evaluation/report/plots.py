@@ -86,16 +86,29 @@ def accuracy_plot(run: RunFolder) -> Plot:
 
 
 def routing_plots(run: RunFolder) -> list[Plot]:
-    """A heatmap per layer: which experts the tokens of each domain choose, a row adding up to one."""
+    """A heatmap per layer: which experts the tokens of each domain choose, a row adding up to one.
+
+    Domains without a token in the lines that are summed are left out.
+    """
     lines = run.routing[-ROUTING_LINES:]
     if not lines:
         return []
     domains, layers = lines[-1]["domains"], lines[-1]["layers"]
     counts = np.sum([line["counts"] for line in lines if line["domains"] == domains], axis=0, dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
+    seen = np.flatnonzero(counts.sum(axis=(0, 2)))
+    if not len(seen):
+        return []
+    shares = counts[:, seen] / np.maximum(counts[:, seen].sum(axis=-1, keepdims=True), 1)
+    names = [_short_names(domains)[place] for place in seen]
     return [
-        _plot_selection(f"Layer {layer}", domains, share) for layer, share in zip(layers, shares, strict=True)
+        _plot_selection(f"Layer {layer}", names, share) for layer, share in zip(layers, shares, strict=True)
     ]
+
+
+def _short_names(domains: Sequence[str]) -> list[str]:
+    """Each ``task/subtask`` without its task, where no other task has a subtask of that name."""
+    ends = [domain.rsplit("/", 1)[-1] for domain in domains]
+    return [end if ends.count(end) == 1 else domain for domain, end in zip(domains, ends, strict=True)]
 
 
 def _plot_curve(curve: _Curve, steps: np.ndarray, values: np.ndarray) -> Plot:
@@ -151,7 +164,7 @@ def _plot_selection(title: str, domains: Sequence[str], shares: np.ndarray) -> P
     for (row, expert), share in np.ndenumerate(shares if num_experts <= 16 else np.empty((0, 0))):
         colour = "white" if share > 0.55 * top else "#173042"
         axes.text(expert, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set_yticks(range(num_domains), [domain.rsplit("/", 1)[-1] for domain in domains])
+    axes.set_yticks(range(num_domains), domains)
     axes.tick_params(length=0)
     axes.set_xticks(range(num_experts) if num_experts <= 16 else range(0, num_experts, 16))
     axes.set_xlabel("expert")

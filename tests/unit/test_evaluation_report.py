@@ -179,6 +179,18 @@ def test_expert_selection_is_normalised_per_domain(run):
     assert shares == [["75", "25", "0", "0"], ["50", "50", "25", "75"]]
 
 
+def test_expert_selection_names_subtasks_apart_and_leaves_out_those_without_tokens(run):
+    domains = ["decomposition/general", "scheduling/trip", "tool_augmented/general"]
+    counts = [[[30, 10], [1, 3], [0, 0]]]
+    write(run / "sft" / "routing.jsonl", {"step": 20, "domains": domains, "layers": [1], "counts": counts})
+    (layer,) = make_section(read_run(str(run)), 1).routing
+    assert re.findall(r">\s*([a-z_]+(?:/[a-z]+)?)\s*</text>", layer.svg) == [
+        "expert",
+        "decomposition/general",
+        "trip",
+    ]
+
+
 def test_examples_are_solved_and_unsolved_ones(run):
     examples = make_section(read_run(str(run)), 3).examples
     assert [e.sample_id for e in examples["calendar"]] == ["calendar-0", "calendar-2", "calendar-1"]

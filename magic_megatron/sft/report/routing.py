@@ -57,14 +57,27 @@ def load_plots(run: RunFolder) -> list[Plot]:
 
 
 def selection_plots(run: RunFolder) -> list[Plot]:
-    """Figure 10: which experts the tokens of each domain choose, a heatmap a layer; at most eight layers."""
+    """Figure 10: which experts the tokens of each domain choose, a heatmap a layer; at most eight layers.
+
+    Domains without a token in the lines that are summed are left out.
+    """
     if not run.routing:
         return []
     domains = run.routing[-1]["domains"]
     lines = [line["counts"] for line in run.routing[-_LAST_LINES:] if line["domains"] == domains]
     counts = np.sum(lines, axis=0, dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
-    return [_selection(layer, domains, shares[place]) for place, layer in _shown_layers(run)]
+    seen = np.flatnonzero(counts.sum(axis=(0, 2)))
+    if not len(seen):
+        return []
+    shares = counts[:, seen] / np.maximum(counts[:, seen].sum(axis=-1, keepdims=True), 1)
+    names = [_short_names(domains)[place] for place in seen]
+    return [_selection(layer, names, shares[place]) for place, layer in _shown_layers(run)]
+
+
+def _short_names(domains: Sequence[str]) -> list[str]:
+    """Each ``task/subtask`` without its task, where no other task has a subtask of that name."""
+    ends = [domain.rsplit("/", 1)[-1] for domain in domains]
+    return [end if ends.count(end) == 1 else domain for domain, end in zip(domains, ends, strict=True)]
 
 
 def _shown_layers(run: RunFolder) -> list[tuple[int, int]]:
@@ -145,7 +158,7 @@ def _selection(layer: int, domains: Sequence[str], shares: np.ndarray) -> Plot:
     for (row, expert), share in np.ndenumerate(shares if is_numbered else np.empty((0, 0))):
         colour = "white" if share > 0.55 * top else INK
         axes.text(expert, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set_yticks(range(num_domains), [domain.rsplit("/", 1)[-1] for domain in domains])
+    axes.set_yticks(range(num_domains), domains)
     axes.set_xticks(range(0, num_experts, 1 if is_numbered else 16))
     axes.tick_params(length=0)
     axes.set_xlabel("expert")
