@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -146,13 +147,20 @@ def render(sections: list[Section], compared: Compared) -> str:
 
 
 def _named_apart(entrants: list[Entrant], runs: Sequence[RunFolder]) -> list[Entrant]:
-    """Entrants of folders with the same name get their paths for names."""
-    paths = [run.path for run in runs for _ in run.entrants]
-    names = Counter(entrant.name for entrant in entrants)
-    return [
-        entrant if names[entrant.name] == 1 else replace(entrant, name=f"{path.parent}/{entrant.name}")
-        for entrant, path in zip(entrants, paths, strict=True)
-    ]
+    """Entrants of the same name get as much of their folders' paths as tells them apart."""
+    parents = [run.path.resolve().parent.parts for run in runs for _ in run.entrants]
+    namesakes: dict[str, set[tuple[str, ...]]] = {}
+    for entrant, parts in zip(entrants, parents, strict=True):
+        namesakes.setdefault(entrant.name, set()).add(parts)
+
+    def apart(entrant: Entrant, parts: tuple[str, ...]) -> Entrant:
+        others = namesakes[entrant.name] - {parts}
+        length = 0
+        while any(other[-length:] == parts[-length:] or not length for other in others):
+            length += 1
+        return replace(entrant, name=str(Path(*parts[len(parts) - length :], entrant.name)))
+
+    return [apart(*pair) for pair in zip(entrants, parents, strict=True)]
 
 
 def _paper_levels() -> dict[str, list[dict[str, Any]]]:
