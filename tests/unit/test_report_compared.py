@@ -10,6 +10,7 @@ import pytest
 import yaml
 from evaluation_runs import HOSTILE, efficiency, judged, mean, save, suite, write
 
+from evaluation.efficiency.plot import PANELS, draw
 from evaluation.report.browser import BrowserLimits
 from evaluation.report.figures import all_figures, breakdown, differences
 from evaluation.report.page import compare_entrants, make_section, render
@@ -376,12 +377,21 @@ def test_what_a_run_asked_and_its_gold_come_before_the_benchmark_s_files(tmp_pat
 
 
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
-    for parent in ("x", "y"):
+    places = ("x/a", "y/a", "y/b")
+    for place in places:
         samples = [{"id": "0", "score": 1, "reason": ""}]
-        save(tmp_path / parent / "run", "tau2", samples, {"pass^1": 1.0}, subtask="retail")
-    runs = [read_run(str(tmp_path / parent / "run")) for parent in ("x", "y")]
+        save(tmp_path / place / "run", "tau2", samples, {"pass^1": 1.0}, subtask="retail")
+    runs = [read_run(str(tmp_path / place / "run")) for place in places]
     found = compare_entrants(runs, NO_FILES, FEW, LIMITS).browser["entrants"]
-    assert found == [f"{tmp_path}/x/run", f"{tmp_path}/y/run"]
+    assert found == ["x/a/run", "y/a/run", "b/run"]
+
+
+def test_the_papers_concurrencies_are_named_where_its_lines_are():
+    mine = [{"concurrency": c, **dict.fromkeys(dict(PANELS), 1.0)} for c in (1, 4)]
+    paper = [{"concurrency": c, "ttft_s": 1.0} for c in (10, 100)]
+    words = re.findall(r">\s*([^<>]+?)\s*</text>", draw({"mine": mine}, {"theirs": paper}))
+    named = [word for word in words if word in ("1", "4", "10", "100")]
+    assert named == ["1", "4", "10", "100", *["1", "4"] * (len(PANELS) - 1)]
 
 
 def test_what_isn_t_a_result_is_refused(tmp_path):
