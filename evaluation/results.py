@@ -128,9 +128,13 @@ def write_gold(output_dir: Path, benchmark: Benchmark, ids: Iterable[str]) -> No
 
 def headline(results: dict[str, Any]) -> str:
     """One line for the terminal."""
-    figures = ", ".join(f"{name} {value:.4f}" for name, value in results["metrics"].items())
+    figures = ", ".join(f"{name} {_figure(value)}" for name, value in results["metrics"].items())
     name = " ".join(filter(None, (results["benchmark"], results["subtask"], results["language"])))
     return f"{name}: {figures or 'nothing scored'} over {results['num_samples']} samples"
+
+
+def _figure(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
