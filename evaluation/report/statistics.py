@@ -76,8 +76,7 @@ def compare(
 ) -> Test:
     """Second less first over the ids of both, at least one.
 
-    Exact McNemar where each id has one score of 0 or 1 in both, else a paired bootstrap of the mean difference,
-    whose p-value is the share of resamples as far from the mean as 0 is.
+    Exact McNemar where each id has one score of 0 or 1 in both, else a paired permutation test of the mean difference.
     """
     ids = [name for name in first if name in second]
     before = np.array([np.mean(first[name]) for name in ids])
@@ -92,8 +91,7 @@ def compare(
     if is_binary:
         p_value, name = mcnemar(gained, lost), "exact McNemar"
     else:
-        extreme = np.abs(drawn - difference.value) >= abs(difference.value) - 1e-12
-        p_value, name = float((extreme.sum() + 1) / (len(drawn) + 1)), "paired bootstrap"
+        p_value, name = sign_flips(changes, resampling), "paired permutation"
     return Test(
         num_ids=len(ids),
         first=float(before.mean()),
@@ -114,6 +112,28 @@ def mcnemar(num_gained: int, num_lost: int) -> float:
         ways = ways * (total - k) // (k + 1)  # of choosing k + 1
         tail += ways
     return min(1.0, 2 * tail / 2**total)
+
+
+def sign_flips(changes: np.ndarray, resampling: Resampling) -> float:
+    """Two-sided p-value: the share of sign patterns of ``changes`` [n] whose sum is as far from 0.
+
+    Without an effect a change might as well be the other way round. All patterns are counted where they are no more
+    than ``num_resamples``, so five changes never have a p-value below 1/16; else as many are drawn, and the observed
+    one is among them.
+    """
+    changes = changes[changes != 0]
+    num = len(changes)
+    least = abs(changes.sum()) - 1e-9 * np.abs(changes).sum()
+    if 2**num <= resampling.num_resamples:
+        patterns = np.arange(2**num)[:, None] >> np.arange(num) & 1
+        return float(np.mean(np.abs((2 * patterns - 1) @ changes) >= least))
+    chance = np.random.default_rng(resampling.seed)
+    step = max(1, AT_ONCE // num)
+    extreme = 0
+    for start in range(0, resampling.num_resamples, step):
+        signs = chance.integers(0, 2, (min(step, resampling.num_resamples - start), num), dtype=np.int8)
+        extreme += int((np.abs((2 * signs - 1) @ changes) >= least).sum())
+    return (extreme + 1) / (resampling.num_resamples + 1)
 
 
 def pass_hat(num_right: int, num_trials: int, k: int) -> float:

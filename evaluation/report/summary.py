@@ -15,8 +15,8 @@ HEADLINE = "calendar"
 def summarise(run: RunFolder) -> dict[str, dict[str, Any]]:
     """The objects ``synth``, ``sft``, ``rl`` and ``eval``, each with its ``wall_s`` in seconds.
 
-    ``loss_first`` and ``loss_last`` are those of the first and the last step, ``reward_first`` and ``reward_last``
-    means over the first and the last fifth of the steps. ``accuracy_before`` and
+    ``loss_first`` is that of the first step, ``loss_last`` the mean over the last twentieth of the steps;
+    ``reward_first`` and ``reward_last`` are means over the first and the last fifth. ``accuracy_before`` and
     ``accuracy_after`` are of calendar puzzles; other subtasks have theirs under their own names.
     """
     stages = {"synth": _synth(run), "sft": _sft(run), "rl": _rl(run), "eval": _evaluation(run)}
@@ -37,7 +37,7 @@ def _sft(run: RunFolder) -> dict[str, Any] | None:
     first, last = run.metrics[0], run.metrics[-1]
     figures = {
         "loss_first": first["loss"],
-        "loss_last": last["loss"],
+        "loss_last": fmean(line["loss"] for line in run.metrics[-math.ceil(len(run.metrics) / 20) :]),
         "num_tokens": sum(line["num_tokens"] for line in run.metrics),
     }
     if last.get("max_vio") is not None:

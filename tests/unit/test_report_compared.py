@@ -256,7 +256,7 @@ def test_every_two_runs_are_compared_on_the_ids_they_share(folders, entrants):
     ours = [{s["id"]: s["score"] for s in results(f, "natural_plan", "trip")["per_sample"]} for f in folders]
     gained = sum(ours[1][name] > ours[0][name] for name in ours[0])
     assert (trip.num_ids, trip.num_gained, trip.name) == (60, gained, "exact McNemar")
-    assert found["tau2 retail", "score"].test.name == "paired bootstrap"
+    assert found["tau2 retail", "score"].test.name == "paired permutation"
     assert found["tau2 retail", "score"].test.num_ids == 20
     assert {figure for title, figure in found if title == "worfbench"} == {"chain_f1", "graph_f1"}
     assert all(item.test.difference.value > 0 for item in found.values() if item.title.startswith("bfcl"))

@@ -16,6 +16,7 @@ from evaluation.report.statistics import (
     mcnemar,
     mean_interval,
     pass_hat,
+    sign_flips,
     weighted_interval,
 )
 
@@ -90,12 +91,12 @@ def test_binary_scores_are_compared_by_mcnemar():
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.03, 0.06])
-def test_other_scores_are_compared_by_a_bootstrap_that_agrees_with_the_t_test(shift):
+def test_other_scores_are_compared_by_permutations_that_agree_with_the_t_test(shift):
     noise = np.random.default_rng(5)
     first = noise.uniform(0, 1, 300)
     changes = shift + noise.normal(0, 0.25, 300)
     test = compare(by_id(first), by_id(first + changes), MANY)
-    assert (test.name, test.num_gained) == ("paired bootstrap", None)
+    assert (test.name, test.num_gained) == ("paired permutation", None)
     t = changes.mean() / (changes.std(ddof=1) / math.sqrt(300))
     assert test.p_value == pytest.approx(math.erfc(abs(t) / math.sqrt(2)), abs=0.03)
 
@@ -104,7 +105,22 @@ def test_without_a_change_nothing_is_significant():
     scores = by_id([0.25, 0.5])
     assert compare(scores, scores, FEW).p_value == 1.0
     trials = {"a": [1.0, 0.0], "b": [1.0, 1.0]}
-    assert compare(trials, trials, FEW).name == "paired bootstrap"
+    assert compare(trials, trials, FEW).name == "paired permutation"
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.25, 0.0, 0.1, 0.25, 0.5]), min_size=1, max_size=6))
+def test_few_changes_are_permuted_exhaustively(changes):
+    sums = [
+        abs(sum(np.multiply(signs, changes))) for signs in itertools.product((-1, 1), repeat=len(changes))
+    ]
+    expected = sum(found >= abs(sum(changes)) - 1e-9 for found in sums) / len(sums)
+    assert sign_flips(np.array(changes), FEW) == pytest.approx(expected)
+
+
+def test_drawn_permutations_agree_with_all_of_them():
+    changes = np.random.default_rng(3).normal(0.2, 0.5, 12)
+    drawn = sign_flips(changes, Resampling(4_000, 1))  # 4,096 patterns are more
+    assert drawn == pytest.approx(sign_flips(changes, Resampling(5_000, 1)), abs=0.03)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=6), st.data())
