@@ -24,7 +24,7 @@ from _result import entry
 
 from magic_megatron.platform.serve import ServeOptions, server_environment, serving
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "e2e"))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from tiny_model import save_tiny_model
 
 INPUT_TOKENS, OUTPUT_TOKENS = 256, 64  # the tiny model's context has 512

@@ -172,7 +172,7 @@ def test_tokens_and_prices(tmp_path):
 def test_a_budget_stops_cleanly_and_more_of_it_goes_on(tmp_path, limit, num):
     prompts = [f"q{number}" for number in range(30)]
     with MisbehavingServer() as server:
-        model = open_openai(tmp_path, server.base_url, **limit)
+        model = open_openai(tmp_path, server.base_url, timeout_s=60, **limit)
         found = ask_all(model, prompts, num_threads=1)
         model.close()
         stopped = found[num:]
@@ -181,7 +181,7 @@ def test_a_budget_stops_cleanly_and_more_of_it_goes_on(tmp_path, limit, num):
         for error in stopped:
             assert isinstance(error, InputError) and str(error).startswith(f"llm.{key}={value}: spent")
             assert f"{num} requests" in str(error) and "the same command goes on" in str(error)
-        more = open_openai(tmp_path, server.base_url, **{**limit, key: value * 10})
+        more = open_openai(tmp_path, server.base_url, timeout_s=60, **{**limit, key: value * 10})
         assert ask_all(more, prompts) == [right_answer(more._body(request_of(prompt))) for prompt in prompts]
         assert len(server.bodies) == len(prompts)
         more.close()
@@ -294,7 +294,9 @@ def test_copies_in_other_processes_work_while_the_parent_asks(tmp_path, method):
     """Forked in the middle of requests: the child has neither the parent's thread nor its connections."""
     context = multiprocessing.get_context(method)
     with MisbehavingServer(lambda body, number: time.sleep(0.02)) as server:
-        model = open_openai(tmp_path, server.base_url)
+        model = open_openai(
+            tmp_path, server.base_url, timeout_s=60
+        )  # asked again, a prompt would be counted twice
         prompts = [[f"{who}{number}" for number in range(30)] for who in range(3)]
         ours = []
         asking = threading.Thread(target=lambda: ours.extend(ask_all(model, prompts[0])))
