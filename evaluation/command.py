@@ -39,10 +39,14 @@ def start(recipe: str, main: Callable[[DictConfig], None], texts: frozenset[str]
 
 def quoted(text: str) -> str:
     """``text`` so that Hydra reads it as it stands; what is quoted already and ``null`` stay."""
+    if _is_quoted_or_null(text):
+        return text
+    return re.sub(r"(?<!\\)\$\{", r"\\${", QuotedString(text, Quote.double).with_quotes())
+
+
+def _is_quoted_or_null(text: str) -> bool:
     try:
         given = OverridesParser.create().parse_override(f"key={text}")
-        if given.value() is None or (text[:1] in ("'", '"') and not given.is_sweep_override()):
-            return text
     except HydraException:
-        pass
-    return re.sub(r"(?<!\\)\$\{", r"\\${", QuotedString(text, Quote.double).with_quotes())
+        return False
+    return given.value() is None or (text[:1] in ("'", '"') and not given.is_sweep_override())

@@ -99,7 +99,8 @@ def routing_plots(run: RunFolder) -> list[Plot]:
     if not len(seen):
         return []
     shares = counts[:, seen] / np.maximum(counts[:, seen].sum(axis=-1, keepdims=True), 1)
-    names = [_short_names(domains)[place] for place in seen]
+    short = _short_names(domains)
+    names = [short[place] for place in seen]
     return [
         _plot_selection(f"Layer {layer}", names, share) for layer, share in zip(layers, shares, strict=True)
     ]

@@ -70,7 +70,8 @@ def selection_plots(run: RunFolder) -> list[Plot]:
     if not len(seen):
         return []
     shares = counts[:, seen] / np.maximum(counts[:, seen].sum(axis=-1, keepdims=True), 1)
-    names = [_short_names(domains)[place] for place in seen]
+    short = _short_names(domains)
+    names = [short[place] for place in seen]
     return [_selection(layer, names, shares[place]) for place, layer in _shown_layers(run)]
 
 
