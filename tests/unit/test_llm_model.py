@@ -294,9 +294,8 @@ def test_copies_in_other_processes_work_while_the_parent_asks(tmp_path, method):
     """Forked in the middle of requests: the child has neither the parent's thread nor its connections."""
     context = multiprocessing.get_context(method)
     with MisbehavingServer(lambda body, number: time.sleep(0.02)) as server:
-        model = open_openai(
-            tmp_path, server.base_url, timeout_s=60
-        )  # asked again, a prompt would be counted twice
+        # asked again after a time-out, a prompt would be counted twice
+        model = open_openai(tmp_path, server.base_url, timeout_s=60)
         prompts = [[f"{who}{number}" for number in range(30)] for who in range(3)]
         ours = []
         asking = threading.Thread(target=lambda: ours.extend(ask_all(model, prompts[0])))
